@@ -1,0 +1,1 @@
+//! Arithmetic on packed weights: one operation, a kernel for each device.

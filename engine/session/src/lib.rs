@@ -1,0 +1,1 @@
+//! The facade over the models: bundles, prompts, generation, streaming.

@@ -1,0 +1,1 @@
+//! Slides and pictures behind one safe type: open, read regions, write pyramids.

@@ -1,0 +1,1 @@
+//! Weight containers, untrusted input: GGUF, safetensors, torch pickles; block quantisation.

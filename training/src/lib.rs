@@ -1,0 +1,1 @@
+//! Training, headless: phantoms, recipes, stages, evaluation, export.
