@@ -1,1 +1,77 @@
-fn main() {}
+//! The binary `eosin`: reads the command line, hands over to one command, and turns its outcome into an
+//! exit code.
+//!
+//! Data go to stdout, talk to stderr, both through [`Printer`]. Exit 0: done; 1: nothing found; 2: error,
+//! told on one line with a hint where there is one. Held true by `tests/cli.rs`.
+
+mod command;
+mod environment;
+mod printer;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::printer::Printer;
+
+const EXAMPLES: &str = "\
+Examples:
+  eosin                                            open the window
+  eosin open slide.svs                             open the window on a slide
+  eosin ask \"Which tissue is this?\" --image a.png  ask about a picture
+  eosin ask \"Is there a mitosis?\" --slide s.svs --region 12000,8000,512,512
+  eosin doctor                                     what is installed, what would be used, and why
+
+Nothing leaves this machine. For research only, not for diagnosis.";
+
+/// Private, offline reasoning about pathology images.
+#[derive(Parser)]
+#[command(name = "eosin", version, about, after_help = EXAMPLES)]
+struct Cli {
+    /// Say nothing on stderr but errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Open the window, on a slide or picture if one is given
+    Open(command::open::Args),
+    /// Ask a model about pictures or a region of a slide
+    Ask(Box<command::ask::Args>),
+    /// Turn pictures or words into CLIP embeddings
+    Embed(command::embed::Args),
+    /// Look into slides: info, region, thumbnail
+    Slide(command::slide::Args),
+    /// Inspect or quantize model bundles
+    Bundle(command::bundle::Args),
+    /// Train models, score them, draw practice tissue
+    Train(command::train::Args),
+    /// Say which devices, memory and settings are there, and what would be used
+    Doctor(command::doctor::Args),
+    /// Print the completion script of a shell
+    Completions(command::completions::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let printer = Printer::new(if cli.quiet { printer::Talk::Quiet } else { printer::Talk::Normal });
+    printer::report_panics();
+    let outcome = match cli.command.unwrap_or(Command::Open(command::open::Args::default())) {
+        Command::Open(args) => command::open::run(args, &printer),
+        Command::Ask(args) => command::ask::run(*args, &printer),
+        Command::Embed(args) => command::embed::run(args, &printer),
+        Command::Slide(args) => command::slide::run(args, &printer),
+        Command::Bundle(args) => command::bundle::run(args, &printer),
+        Command::Train(args) => command::train::run(args, &printer),
+        Command::Doctor(args) => command::doctor::run(args, &printer),
+        Command::Completions(args) => command::completions::run(args, &printer),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => printer.fail(&error),
+    }
+}

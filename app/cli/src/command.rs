@@ -1,0 +1,10 @@
+//! The commands, one file each: `Args` says what was asked, `run` does it.
+
+pub(crate) mod ask;
+pub(crate) mod bundle;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod embed;
+pub(crate) mod open;
+pub(crate) mod slide;
+pub(crate) mod train;
