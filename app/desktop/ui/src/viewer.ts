@@ -45,7 +45,7 @@ export class SlideView {
     this.slide = slide;
     const maxLevel = Math.ceil(Math.log2(Math.max(slide.width_px, slide.height_px)));
     const base = convertFileSrc("", "slide");
-    this.viewer.open({
+    const tileSource = {
       width: slide.width_px,
       height: slide.height_px,
       tileSize: slide.tile_px,
@@ -54,7 +54,8 @@ export class SlideView {
       minLevel: Math.max(0, Math.min(maxLevel, Math.floor(Math.log2(slide.tile_px)))),
       maxLevel,
       getTileUrl: (level: number, x: number, y: number) => `${base}${slide.handle}/${level}/${x}_${y}.jpg`,
-    });
+    };
+    this.viewer.open({ tileSource });
     element("empty").hidden = true;
     for (const id of ["scale", "zoom", "zoom-buttons"]) element(id).hidden = false;
   }
