@@ -5,12 +5,17 @@
 //! refused with one line that names the file and the cause. There is no tensor library here: a tensor is
 //! a type, a shape and a slice of the mapped file.
 
+mod atomic;
 mod block;
+mod cursor;
 mod error;
+mod gguf;
 mod kind;
+mod map;
 mod source;
 
 pub use block::{BlockQ4_0, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8_0, dequantize, scale_min_k4};
 pub use error::WeightError;
+pub use gguf::{Gguf, GgufWriter, Meta, MetaArray, MetaValue};
 pub use kind::GgmlType;
 pub use source::{RawTensor, WeightSource};
