@@ -5,8 +5,11 @@
 //! equals gguf-py bit for bit; `tests/blocks.rs` compares both on random blocks of every type.
 
 mod dequantize;
+mod quantize;
 
 pub use self::dequantize::{dequantize, scale_min_k4};
+pub use self::quantize::quantize;
+pub(crate) use self::quantize::quantize_into;
 
 use bytemuck::{Pod, Zeroable};
 use half::f16;

@@ -12,10 +12,12 @@ mod error;
 mod gguf;
 mod kind;
 mod map;
+mod safetensors;
 mod source;
 
-pub use block::{BlockQ4_0, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8_0, dequantize, scale_min_k4};
+pub use block::{BlockQ4_0, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8_0, dequantize, quantize, scale_min_k4};
 pub use error::WeightError;
 pub use gguf::{Gguf, GgufWriter, Meta, MetaArray, MetaValue};
 pub use kind::GgmlType;
-pub use source::{RawTensor, WeightSource};
+pub use safetensors::{SafetensorsFolder, write_safetensors};
+pub use source::{MemoryTensors, RawTensor, WeightSource};

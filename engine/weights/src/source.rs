@@ -1,9 +1,15 @@
 //! What every container offers: tensors by name, as the bytes they are stored in.
 
+use std::collections::HashMap;
+use std::path::Path;
+
 use bytes::Bytes;
 use rayon::prelude::*;
 
 use crate::{GgmlType, WeightError, block};
+
+/// Blocks that one core converts at a time: enough to pay for a task, few enough to spread one matrix.
+const TASK_BLOCKS: usize = 256;
 
 /// One tensor as its file stores it.
 ///
@@ -32,6 +38,30 @@ impl RawTensor {
         }
     }
 
+    /// Stores floats in a type, on all cores.
+    ///
+    /// # Errors
+    /// [`WeightError::Size`] where the shape does not hold that many elements or its rows are not whole
+    /// blocks of the type; `name` is only for that message.
+    pub fn from_f32(
+        name: &str,
+        kind: GgmlType,
+        shape: Vec<usize>,
+        values: &[f32],
+    ) -> Result<Self, WeightError> {
+        let n_byte = n_byte(kind, &shape).filter(|_| n_byte(GgmlType::F32, &shape) == Some(4 * values.len()));
+        let Some(n_byte) = n_byte else {
+            let (name, n_byte) = (crate::error::quoted(name), 4 * values.len());
+            return Err(WeightError::Size { name, shape, kind, n_byte });
+        };
+        let mut out = vec![0; n_byte];
+        let (n_element, n_byte) = (TASK_BLOCKS * kind.block_len(), TASK_BLOCKS * kind.block_bytes());
+        out.par_chunks_mut(n_byte)
+            .zip(values.par_chunks(n_element))
+            .for_each(|(out, values)| block::quantize_into(kind, values, out));
+        Ok(Self { kind, shape, bytes: Bytes::from(out) })
+    }
+
     /// Number of elements; 1 for a shape without axes.
     pub fn n_element(&self) -> usize {
         self.shape.iter().product()
@@ -45,8 +75,8 @@ impl RawTensor {
     /// The elements as 32-bit floats, on all cores.
     pub fn to_f32(&self) -> Vec<f32> {
         let mut out = vec![0.0; self.n_element()];
-        // 256 blocks at a time: long enough to pay for a task, short enough to spread one matrix.
-        let (n_element, n_byte) = (256 * self.kind.block_len(), 256 * self.kind.block_bytes());
+        let (n_element, n_byte) =
+            (TASK_BLOCKS * self.kind.block_len(), TASK_BLOCKS * self.kind.block_bytes());
         out.par_chunks_mut(n_element)
             .zip(self.bytes.par_chunks(n_byte))
             .for_each(|(out, bytes)| block::dequantize(self.kind, bytes, out));
@@ -73,4 +103,74 @@ pub trait WeightSource: Send + Sync {
     /// # Errors
     /// [`WeightError::MissingTensor`] where there is none of this name.
     fn tensor(&self, name: &str) -> Result<RawTensor, WeightError>;
+}
+
+/// Tensors that a program made, as a source like any file.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryTensors {
+    tensors: Vec<(String, RawTensor)>,
+    idx_by_name: HashMap<String, usize>,
+}
+
+impl MemoryTensors {
+    /// No tensors yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes named 32-bit floats, shapes outermost first.
+    ///
+    /// # Errors
+    /// [`WeightError::Size`] where a shape does not hold its values.
+    pub fn from_f32(tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result<Self, WeightError> {
+        let mut all = Self::new();
+        for (name, shape, values) in tensors {
+            // Without a copy: these may be all the weights of a model.
+            let bytes = Bytes::from_owner(FloatBytes(values));
+            all.insert(&name, RawTensor::new(&name, GgmlType::F32, shape, bytes)?);
+        }
+        Ok(all)
+    }
+
+    /// Adds a tensor, replacing one of the same name.
+    pub fn insert(&mut self, name: &str, tensor: RawTensor) {
+        if let Some(idx) = self.idx_by_name.get(name) {
+            self.tensors[*idx].1 = tensor;
+        } else {
+            self.idx_by_name.insert(name.to_owned(), self.tensors.len());
+            self.tensors.push((name.to_owned(), tensor));
+        }
+    }
+}
+
+/// Floats seen as bytes. Eosin runs on little-endian machines only, as the assertion says.
+struct FloatBytes(Vec<f32>);
+
+const _: () =
+    assert!(cfg!(target_endian = "little"), "weights are read in place, which needs their byte order");
+
+impl AsRef<[u8]> for FloatBytes {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+impl WeightSource for MemoryTensors {
+    fn names(&self) -> Vec<&str> {
+        self.tensors.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.idx_by_name.contains_key(name)
+    }
+
+    fn tensor(&self, name: &str) -> Result<RawTensor, WeightError> {
+        match self.idx_by_name.get(name) {
+            Some(idx) => Ok(self.tensors[*idx].1.clone()),
+            None => Err(WeightError::MissingTensor {
+                name: name.to_owned(),
+                path: Path::new("<memory>").to_owned(),
+            }),
+        }
+    }
 }

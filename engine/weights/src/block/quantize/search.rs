@@ -1,0 +1,95 @@
+//! The searches for a group's scale that ggml's reference quantisers make (SPEC of the blocks: weighted
+//! least squares over a few candidate grids).
+//!
+//! For a fixed choice of integers the best scale (and minimum) is a linear least-squares problem; for a
+//! fixed scale the best integers follow by rounding. So: try a handful of scales around the obvious one,
+//! round, solve for scale and minimum, keep what has the least weighted error. `tests/blocks.rs` bounds
+//! the errors that remain.
+
+/// Magnitudes below this are nothing: their inverse would overflow.
+pub(super) const NOTHING: f32 = 1e-15;
+
+/// Fits `x ≈ scale·q − min` with `q` from 0 to `max_q` and a minimum that is not negative.
+///
+/// Candidates spread the range over `max_q + first + 0.1·step` steps. Returns scale and minimum.
+pub(super) fn affine<const N: usize>(
+    x: &[f32; N],
+    weights: &[f32; N],
+    max_q: f32,
+    first: f32,
+    n_step: u32,
+) -> (f32, f32) {
+    let low = x.iter().copied().fold(0.0_f32, f32::min);
+    let high = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    // Written so that values that are not numbers end here too.
+    if high.partial_cmp(&low) != Some(std::cmp::Ordering::Greater) {
+        return (0.0, -low);
+    }
+    let sum_w: f32 = weights.iter().sum();
+    let sum_x: f32 = weights.iter().zip(x).map(|(w, x)| w * x).sum();
+    let round = |inverse: f32| x.map(|x| (inverse * (x - low)).round_ties_even().clamp(0.0, max_q));
+    let error = |scale: f32, low: f32, q: &[f32; N]| {
+        let terms = weights.iter().zip(x).zip(q).map(|((w, x), q)| {
+            let off = scale * q + low - x;
+            w * off * off
+        });
+        terms.sum::<f32>()
+    };
+
+    let inverse = max_q / (high - low);
+    let mut best = (1.0 / inverse, low);
+    let mut least = error(best.0, best.1, &round(inverse));
+    for step in 0..=n_step {
+        let q = round((max_q + first + 0.1 * step as f32) / (high - low));
+        let (mut sum_q, mut sum_qq, mut sum_xq) = (0.0, 0.0, 0.0);
+        for ((w, x), q) in weights.iter().zip(x).zip(&q) {
+            sum_q += w * q;
+            sum_qq += w * q * q;
+            sum_xq += w * q * x;
+        }
+        let determinant = sum_w * sum_qq - sum_q * sum_q;
+        if determinant <= 0.0 {
+            continue;
+        }
+        let mut fitted =
+            ((sum_w * sum_xq - sum_x * sum_q) / determinant, (sum_qq * sum_x - sum_q * sum_xq) / determinant);
+        if fitted.1 > 0.0 {
+            fitted = (sum_xq / sum_qq, 0.0);
+        }
+        let fitted_error = error(fitted.0, fitted.1, &q);
+        if fitted_error < least {
+            (best, least) = (fitted, fitted_error);
+        }
+    }
+    (best.0, -best.1)
+}
+
+/// Fits `x ≈ scale·q` with `q` from `−max_q` to `max_q − 1`, weighted by `x²`. Returns the scale, which is
+/// negative where the largest element is positive: the range reaches one further below zero.
+pub(super) fn symmetric<const N: usize>(x: &[f32; N], max_q: f32) -> f32 {
+    let largest = x.iter().fold(0.0_f32, |largest, x| if x.abs() > largest.abs() { *x } else { largest });
+    if largest.abs() < NOTHING {
+        return 0.0;
+    }
+    let sums = |inverse: f32| {
+        let (mut sum_xq, mut sum_qq) = (0.0, 0.0);
+        for x in x {
+            let q = (inverse * x).round_ties_even().clamp(-max_q, max_q - 1.0);
+            let w = x * x;
+            sum_xq += w * x * q;
+            sum_qq += w * q * q;
+        }
+        (sum_xq, sum_qq)
+    };
+    let (sum_xq, sum_qq) = sums(-max_q / largest);
+    let mut scale = if sum_qq == 0.0 { 0.0 } else { sum_xq / sum_qq };
+    let mut best = scale * sum_xq;
+    for step in (-9..=9).filter(|step| *step != 0) {
+        let (sum_xq, sum_qq) = sums(-(max_q + 0.1 * step as f32) / largest);
+        if sum_qq > 0.0 && sum_xq * sum_xq > best * sum_qq {
+            scale = sum_xq / sum_qq;
+            best = scale * sum_xq;
+        }
+    }
+    scale
+}
