@@ -1,0 +1,316 @@
+//! What a phantom is to show, and the painting of it.
+//!
+//! A [`Plan`] is drawn first and holds the truth in full; painting follows it. The plan's shares are
+//! chosen so that within every topic the answers are about equally frequent, which keeps a majority
+//! guess at chance. Held true by `answers_are_balanced` in the tests of `phantom.rs`.
+
+use rand::Rng;
+use rand::seq::IndexedRandom;
+
+use super::canvas::{cover, noise};
+use super::stain::Lab;
+use super::tissue::{Painter, scatter};
+use super::truth::{Infiltrate, Localisation, Marker, Nuclei, Pattern, Stain, Truth};
+use super::{Draw, Phantom, Settings};
+
+/// What is to be drawn.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The stain.
+    pub stain: Stain,
+    /// The leading architecture.
+    pub pattern: Pattern,
+    /// Nuclei of the epithelium or of the stroma.
+    pub nuclei: Nuclei,
+    /// Inflammatory cells between.
+    pub infiltrate: Infiltrate,
+    /// Whether tumour cells divide.
+    pub mitoses: Mitoses,
+    /// Whether a part of a sheet has died.
+    pub dead_part: DeadPart,
+    /// Glands on an area of 168 × 168 px.
+    pub n_gland: usize,
+    /// The immunohistochemical result.
+    pub marker: Option<Marker>,
+}
+
+/// Whether dividing cells are drawn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mitoses {
+    /// None.
+    Absent,
+    /// A few in every field.
+    Present,
+}
+
+/// Whether a sheet has a necrotic part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeadPart {
+    /// None.
+    Absent,
+    /// A quarter to two fifths.
+    Present,
+}
+
+impl Plan {
+    /// A plan of H&E without anything special, to be altered.
+    pub fn he(pattern: Pattern) -> Self {
+        let nuclei = match pattern {
+            Pattern::Glands => Nuclei::Regular,
+            Pattern::Sheet => Nuclei::Pleomorphic,
+            Pattern::Stroma => Nuclei::Spindle,
+            Pattern::Necrosis => Nuclei::Pyknotic,
+        };
+        Self {
+            stain: Stain::He,
+            pattern,
+            nuclei,
+            infiltrate: Infiltrate::None,
+            mitoses: Mitoses::Absent,
+            dead_part: DeadPart::Absent,
+            n_gland: if pattern == Pattern::Glands { 3 } else { 0 },
+            marker: None,
+        }
+    }
+
+    /// A plan by lot.
+    pub(crate) fn draw(rng: &mut Draw) -> Self {
+        match rng.random_range(0..100) {
+            0..58 => Self::draw_he(rng),
+            58..84 => Self::draw_dab(rng),
+            84..92 => Self::draw_special(Stain::Pas, rng),
+            _ => Self::draw_special(Stain::Trichrome, rng),
+        }
+    }
+
+    fn draw_he(rng: &mut Draw) -> Self {
+        let pattern = match rng.random_range(0..100) {
+            0..30 => Pattern::Glands,
+            30..54 => Pattern::Sheet,
+            54..86 => Pattern::Stroma,
+            _ => Pattern::Necrosis,
+        };
+        let mut plan = Self::he(pattern);
+        let kinds =
+            [Infiltrate::Lymphocytes, Infiltrate::PlasmaCells, Infiltrate::Neutrophils, Infiltrate::Eosinophils];
+        match pattern {
+            Pattern::Glands => {
+                plan.draw_glands(rng);
+                if plan.n_gland < 6 && rng.random_bool(0.35) {
+                    plan.infiltrate = choose(&kinds, rng);
+                }
+                if plan.nuclei == Nuclei::Pleomorphic && rng.random_bool(0.4) {
+                    plan.mitoses = Mitoses::Present;
+                }
+            }
+            Pattern::Sheet => {
+                if rng.random_bool(0.6) {
+                    plan.mitoses = Mitoses::Present;
+                }
+                if rng.random_bool(0.4) {
+                    plan.dead_part = DeadPart::Present;
+                }
+            }
+            Pattern::Stroma => {
+                if rng.random_bool(0.8) {
+                    plan.infiltrate = choose(&kinds, rng);
+                }
+            }
+            Pattern::Necrosis => {}
+        }
+        plan
+    }
+
+    fn draw_dab(rng: &mut Draw) -> Self {
+        let mut plan = Self::he(Pattern::Sheet);
+        plan.stain = Stain::Dab;
+        if rng.random_bool(0.3) {
+            plan.pattern = Pattern::Glands;
+            plan.draw_glands(rng);
+        }
+        let localisation = choose(
+            &[Localisation::Negative, Localisation::Nuclear, Localisation::Membranous, Localisation::Cytoplasmic],
+            rng,
+        );
+        // In glands the borders of neighbouring cells are too close for a fair cytoplasmic picture.
+        let localisation = match (plan.pattern, localisation) {
+            (Pattern::Glands, Localisation::Cytoplasmic) => Localisation::Nuclear,
+            (_, other) => other,
+        };
+        let grade = if localisation == Localisation::Negative { 0 } else { rng.random_range(1..4) };
+        let positive_fraction = match grade {
+            0 => 0.0,
+            1 => rng.random_range(0.8..1.0),
+            _ if rng.random_bool(0.35) => rng.random_range(0.12..0.30),
+            _ => rng.random_range(0.75..1.0),
+        };
+        plan.marker = Some(Marker { localisation, grade, positive_fraction });
+        plan
+    }
+
+    fn draw_special(stain: Stain, rng: &mut Draw) -> Self {
+        let mut plan = Self::he(choose(&[Pattern::Glands, Pattern::Sheet, Pattern::Stroma], rng));
+        plan.stain = stain;
+        if plan.pattern == Pattern::Glands {
+            plan.draw_glands(rng);
+        }
+        plan
+    }
+
+    fn draw_glands(&mut self, rng: &mut Draw) {
+        self.n_gland = choose(&[1, 1, 2, 3, 3, 6, 8], rng);
+        self.nuclei = choose(&[Nuclei::Regular, Nuclei::Pleomorphic], rng);
+    }
+
+    /// Paints the plan.
+    pub(crate) fn paint(&self, size_px: [usize; 2], settings: &Settings, rng: &mut Draw) -> (Painter, Truth) {
+        let scale = settings.scale * rng.random_range(0.92..1.08);
+        let mut painter = Painter::new(size_px, self.stain, scale, rng);
+        let mut necrosis_fraction = 0.0;
+        match self.pattern {
+            Pattern::Glands => self.paint_glands(&mut painter, rng),
+            Pattern::Sheet => necrosis_fraction = self.paint_sheet(&mut painter, rng),
+            Pattern::Stroma => {
+                let n_spindle = if self.infiltrate == Infiltrate::None { 9.0 } else { 4.0 };
+                painter.stroma(n_spindle, rng);
+                let density = if self.infiltrate == Infiltrate::Lymphocytes { 26.0 } else { 17.0 };
+                painter.infiltrate(self.infiltrate, density, &[], rng);
+            }
+            Pattern::Necrosis => {
+                painter.necrosis(rng);
+                necrosis_fraction = 1.0;
+            }
+        }
+        let truth = Truth {
+            stain: self.stain,
+            pattern: self.pattern,
+            nuclei: self.nuclei,
+            infiltrate: self.infiltrate,
+            necrosis_fraction,
+            marker: self.marker,
+            marks: std::mem::take(&mut painter.marks),
+        };
+        (painter, truth)
+    }
+
+    fn paint_glands(&self, painter: &mut Painter, rng: &mut Draw) {
+        painter.stroma(5.0, rng);
+        let size_px = painter.canvas.size_px();
+        let area = (size_px[0] * size_px[1]) as f32 / (168.0 * 168.0);
+        // A picture the size of a training crop gets exactly n_gland; a larger field as many per area.
+        let n_gland = if area < 2.5 { self.n_gland } else { (self.n_gland as f32 * area).round() as usize };
+        let room_px = if area < 2.5 {
+            (size_px[0].min(size_px[1]) as f32, (size_px[0] * size_px[1]) as f32)
+        } else {
+            (168.0, 168.0 * 168.0)
+        };
+        let widest_px = [0.40, 0.36, 0.30, 0.27, 0.25, 0.22, 0.20, 0.19, 0.175][self.n_gland.min(8)];
+        let radius_px = (widest_px * room_px.1.sqrt()).min(0.45 * room_px.0) * rng.random_range(0.92..1.0);
+        let margin_px = if area < 2.5 { radius_px * 0.85 } else { 0.0 };
+        let places = pack(size_px, n_gland, radius_px * 1.98, margin_px, rng);
+        painter.glands(&places, radius_px, self.nuclei, self.marker.as_ref(), rng);
+        if self.mitoses == Mitoses::Present {
+            let rims: Vec<[f32; 2]> = places
+                .iter()
+                .flat_map(|centre| {
+                    let first = rng.random_range(0.0..std::f32::consts::TAU);
+                    let n_each = if places.len() < 3 { 3 } else { 2 };
+                    (0..n_each)
+                        .map(|idx| {
+                            let turn = first + 2.1 * idx as f32;
+                            let out = radius_px - 9.0 * painter.scale;
+                            [centre[0] + out * turn.cos(), centre[1] + out * turn.sin()]
+                        })
+                        .collect::<Vec<_>>()
+                })
+                .filter(|place| within(size_px, *place, 10.0))
+                .collect();
+            painter.mitoses(&rims, rng);
+        }
+        let discs: Vec<([f32; 2], f32)> = places.iter().map(|&place| (place, radius_px * 1.05)).collect();
+        let density = if self.infiltrate == Infiltrate::Lymphocytes { 40.0 } else { 26.0 };
+        painter.infiltrate(self.infiltrate, density, &discs, rng);
+    }
+
+    fn paint_sheet(&self, painter: &mut Painter, rng: &mut Draw) -> f32 {
+        let size_px = painter.canvas.size_px();
+        let cells = painter.sheet(self.nuclei, self.marker.as_ref(), rng);
+        let turn = rng.random_range(0.0..std::f32::consts::TAU);
+        let (sin, cos) = turn.sin_cos();
+        let [half_x, half_y] = size_px.map(|side| side as f32 * 0.5);
+        let reach_px = half_x * cos.abs() + half_y * sin.abs();
+        let share = rng.random_range(0.28..0.40);
+        let salt: u32 = rng.random();
+        let far_px = reach_px * (1.0 - 2.0 * share);
+        let is_dead = self.dead_part == DeadPart::Present;
+        let dead = move |x: f32, y: f32| {
+            let along = (x - half_x) * cos + (y - half_y) * sin;
+            let wavy = 22.0 * (noise(x / 30.0, y / 30.0, salt) - 0.5);
+            if is_dead { cover(far_px - along - wavy, 5.0) } else { 0.0 }
+        };
+        if self.mitoses == Mitoses::Present {
+            let alive: Vec<[f32; 2]> = cells
+                .into_iter()
+                .filter(|&[x, y]| within(size_px, [x, y], 11.0) && dead(x, y) == 0.0)
+                .collect();
+            let per_field = (size_px[0] * size_px[1]) as f32 / (168.0 * 168.0);
+            let n_mitosis = ((rng.random_range(3..7) as f32) * per_field).round().max(2.0) as usize;
+            let chosen: Vec<[f32; 2]> = alive.choose_multiple(rng, n_mitosis).copied().collect();
+            painter.mitoses(&chosen, rng);
+        }
+        if !is_dead {
+            return 0.0;
+        }
+        let mut other = Painter::new(size_px, self.stain, painter.scale, rng);
+        other.necrosis(rng);
+        painter.canvas.lay_over(&other.canvas, dead);
+        painter.marks.retain(|mark| dead(mark.centre_px[0], mark.centre_px[1]) < 0.5);
+        painter.marks.extend(other.marks.iter().filter(|mark| dead(mark.centre_px[0], mark.centre_px[1]) >= 0.5));
+        let [width, height] = size_px;
+        let n_dead = (0..width * height).filter(|idx| dead((idx % width) as f32, (idx / width) as f32) >= 0.5).count();
+        n_dead as f32 / (width * height) as f32
+    }
+
+    /// Draws and develops the plan.
+    pub(crate) fn develop(&self, size_px: [u32; 2], settings: &Settings, rng: &mut Draw) -> Phantom {
+        let lab = Lab::draw(self.stain, settings, rng);
+        let (painter, truth) = self.paint(size_px.map(|side| side as usize), settings, rng);
+        Phantom { tile: lab.develop(&painter.canvas), truth }
+    }
+}
+
+fn within(size_px: [usize; 2], place: [f32; 2], margin_px: f32) -> bool {
+    [0, 1].into_iter().all(|axis| place[axis] > margin_px && place[axis] < size_px[axis] as f32 - margin_px)
+}
+
+fn choose<T: Copy>(from: &[T], rng: &mut Draw) -> T {
+    from[rng.random_range(0..from.len())]
+}
+
+/// Places for discs that must not touch: by lot, and the best of many tries where it is tight.
+fn pack(size_px: [usize; 2], n_disc: usize, apart_px: f32, margin_px: f32, rng: &mut Draw) -> Vec<[f32; 2]> {
+    if margin_px <= 0.0 {
+        return scatter(size_px, n_disc, apart_px, rng);
+    }
+    let mut best: Vec<[f32; 2]> = Vec::new();
+    for _ in 0..24 {
+        let mut places: Vec<[f32; 2]> = Vec::with_capacity(n_disc);
+        for _ in 0..n_disc * 40 {
+            if places.len() == n_disc {
+                return places;
+            }
+            let place = size_px.map(|side| {
+                let side = side as f32;
+                let low = margin_px.min(side * 0.5 - 0.5);
+                rng.random_range(low..side - low)
+            });
+            if places.iter().all(|other| (other[0] - place[0]).hypot(other[1] - place[1]) >= apart_px) {
+                places.push(place);
+            }
+        }
+        if places.len() > best.len() {
+            best = places;
+        }
+    }
+    best
+}
