@@ -1,1 +1,13 @@
 //! Qwen2.5-VL and CLIP as burn modules: weights and tensors in, tensors out.
+//!
+//! No file paths, no tokenizer and no sampling here. A model is built from a configuration and a source of
+//! named tensors; it runs on the device it was loaded to, with gradients where that device has them.
+
+pub mod attention;
+mod error;
+pub mod linear;
+pub mod norm;
+pub mod prepare;
+pub mod qwen;
+
+pub use error::ModelError;

@@ -1,0 +1,232 @@
+//! Scaled dot-product attention, as every model here needs it.
+//!
+//! Queries may have more heads than keys and values; the queries of one key head are then stacked, so that
+//! keys are never copied. Queries are taken some hundred rows at a time where scores would grow large: a
+//! prompt of four thousand tokens never holds a full score matrix of all heads. On the processor without
+//! gradients the tensor library's own tiled attention does the work. All paths compute
+//! softmax(q·kᵀ/√d)·v (Vaswani et al. 2017, equation 1). Held true by the tests below.
+
+use burn::tensor::activation::softmax;
+use burn::tensor::module::attention as library_attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+
+/// Query rows taken at once on the general path when no gradient is wanted.
+const QUERY_ROWS: usize = 256;
+
+/// Added to forbidden scores; finite, so that a row where all is forbidden stays a number.
+const FORBIDDEN: f32 = -1e30;
+
+/// Which keys a query may see. Queries are the last of the keys' sequence.
+#[derive(Clone, Debug)]
+pub enum Visibility {
+    /// All keys.
+    All,
+    /// Keys up to its own place.
+    Causal,
+    /// Keys up to its own place in its own segment: `[b, s]` segment numbers of all keys. Padding is a
+    /// segment of its own; packed samples are one each.
+    CausalSegments(Vec<Vec<u32>>),
+}
+
+impl Visibility {
+    /// Which scores are forbidden; `None` where all are allowed.
+    ///
+    /// # Shapes
+    /// - returns: `b` or one sample × `n_query` × `n_key`, row-major
+    fn forbidden(&self, queries: std::ops::Range<usize>, n_key: usize) -> Option<(usize, Vec<bool>)> {
+        match self {
+            Self::All => None,
+            // A single query that is the last key sees everything.
+            Self::Causal if queries.start + 1 >= n_key => None,
+            Self::Causal => {
+                let rows = queries.flat_map(|query| (0..n_key).map(move |key| key > query));
+                Some((1, rows.collect()))
+            }
+            Self::CausalSegments(segments) => {
+                let mut forbidden = Vec::with_capacity(segments.len() * queries.len() * n_key);
+                for sample in segments {
+                    assert_eq!(sample.len(), n_key, "a segment number for every key");
+                    for query in queries.clone() {
+                        let own = sample[query];
+                        forbidden.extend(
+                            sample.iter().enumerate().map(|(key, segment)| key > query || *segment != own),
+                        );
+                    }
+                }
+                Some((segments.len(), forbidden))
+            }
+        }
+    }
+}
+
+/// A visibility laid out once for all layers of a forward pass.
+#[derive(Clone, Debug)]
+pub struct Mask {
+    visibility: Visibility,
+    /// Forbidden scores of all queries at once, `[b or 1, 1, t, s]`, where that is small or inevitable.
+    bias: Option<Tensor<4>>,
+    forbidden: Option<Tensor<4, Bool>>,
+}
+
+/// Whether the tensor library's own attention serves: on the processor, without gradients.
+fn is_plain_cpu(device: &Device) -> bool {
+    !device.is_autodiff() && *device == Device::flex()
+}
+
+impl Mask {
+    /// Lays out which of `n_key` keys each of the last `n_query` may see.
+    pub fn new(visibility: Visibility, n_query: usize, n_key: usize, device: &Device) -> Self {
+        let queries = n_key - n_query..n_key;
+        let mut mask = Self { visibility, bias: None, forbidden: None };
+        if is_plain_cpu(device) {
+            if let Visibility::CausalSegments(_) = &mask.visibility
+                && let Some((n_sample, forbidden)) = mask.visibility.forbidden(queries, n_key)
+            {
+                let shape = [n_sample, 1, n_query, n_key];
+                mask.forbidden = Some(Tensor::from_data(TensorData::new(forbidden, shape), device));
+            }
+        } else if device.is_autodiff() || n_query <= QUERY_ROWS {
+            mask.bias = mask.bias(queries, n_key, device);
+        }
+        mask
+    }
+
+    fn bias(&self, queries: std::ops::Range<usize>, n_key: usize, device: &Device) -> Option<Tensor<4>> {
+        let n_query = queries.len();
+        let (n_sample, forbidden) = self.visibility.forbidden(queries, n_key)?;
+        let bias: Vec<f32> =
+            forbidden.into_iter().map(|forbidden| if forbidden { FORBIDDEN } else { 0.0 }).collect();
+        Some(Tensor::from_data(TensorData::new(bias, [n_sample, 1, n_query, n_key]), device))
+    }
+}
+
+/// softmax(q·kᵀ/√d)·v for each head.
+///
+/// # Shapes
+/// - `query`: `[b, h, t, d]`
+/// - `key`, `value`: `[b, h_kv, s, d]`, `h` a multiple of `h_kv`; query head i reads key head i / (h / `h_kv`)
+/// - returns: `[b, h, t, d]`
+pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: &Mask) -> Tensor<4> {
+    let device = query.device();
+    if is_plain_cpu(&device) {
+        let is_causal = matches!(mask.visibility, Visibility::Causal);
+        let options = AttentionModuleOptions { is_causal, ..AttentionModuleOptions::default() };
+        return library_attention(query, key, value, mask.forbidden.clone(), None, options);
+    }
+    let (n_query, n_key) = (query.dims()[2], key.dims()[2]);
+    if device.is_autodiff() || n_query <= QUERY_ROWS {
+        return attend_rows(query, &key, &value, mask.bias.clone());
+    }
+    let rows = (0..n_query).step_by(QUERY_ROWS).map(|start| {
+        let n_row = QUERY_ROWS.min(n_query - start);
+        let first = n_key - n_query + start;
+        let bias = mask.bias(first..first + n_row, n_key, &device);
+        attend_rows(query.clone().narrow(2, start, n_row), &key, &value, bias)
+    });
+    Tensor::cat(rows.collect(), 2)
+}
+
+/// [`attend`] with all scores at once.
+fn attend_rows(query: Tensor<4>, key: &Tensor<4>, value: &Tensor<4>, bias: Option<Tensor<4>>) -> Tensor<4> {
+    let [b, h, t, d] = query.dims();
+    let [_, h_kv, s, _] = key.dims();
+    // The queries of one key head lie one after another: `[b, h_kv, group × t, d]`.
+    let stacked = query.mul_scalar(1.0 / (d as f64).sqrt()).reshape([b, h_kv, h / h_kv * t, d]);
+    let mut scores = stacked.matmul(key.clone().transpose());
+    if let Some(bias) = bias {
+        scores = (scores.reshape([b, h, t, s]) + bias).reshape([b, h_kv, h / h_kv * t, s]);
+    }
+    softmax(scores, 3).matmul(value.clone()).reshape([b, h, t, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Distribution;
+
+    /// The definition, one query at a time.
+    fn naive(query: &Tensor<4>, key: &Tensor<4>, value: &Tensor<4>, visibility: &Visibility) -> Vec<f32> {
+        let ([b, h, t, d], [_, h_kv, s, _]) = (query.dims(), key.dims());
+        let read = |tensor: &Tensor<4>| tensor.to_data().try_into_vec_f32();
+        let (q, k, v) = (read(query), read(key), read(value));
+        let mut out = vec![0.0; b * h * t * d];
+        for sample in 0..b {
+            for head in 0..h {
+                for query_idx in 0..t {
+                    let place = s - t + query_idx;
+                    let allowed = |key_idx: usize| match visibility {
+                        Visibility::All => true,
+                        Visibility::Causal => key_idx <= place,
+                        Visibility::CausalSegments(segments) => {
+                            key_idx <= place && segments[sample][key_idx] == segments[sample][place]
+                        }
+                    };
+                    let at = ((sample * h + head) * t + query_idx) * d;
+                    let kv = (sample * h_kv + head / (h / h_kv)) * s * d;
+                    let score = |key_idx: usize| -> f64 {
+                        (0..d).map(|i| f64::from(q[at + i]) * f64::from(k[kv + key_idx * d + i])).sum::<f64>()
+                            / (d as f64).sqrt()
+                    };
+                    let weights: Vec<f64> =
+                        (0..s).map(|j| if allowed(j) { score(j).exp() } else { 0.0 }).collect();
+                    let sum: f64 = weights.iter().sum();
+                    for i in 0..d {
+                        let mean: f64 =
+                            weights.iter().enumerate().map(|(j, w)| w * f64::from(v[kv + j * d + i])).sum();
+                        out[at + i] = (mean / sum) as f32;
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    trait Read {
+        fn try_into_vec_f32(self) -> Vec<f32>;
+    }
+    impl Read for TensorData {
+        fn try_into_vec_f32(self) -> Vec<f32> {
+            self.as_slice::<f32>().unwrap().to_vec()
+        }
+    }
+
+    #[test]
+    fn every_path_is_the_definition() {
+        let check = |visibility: Visibility, [b, h, h_kv, t, s, d]: [usize; 6]| {
+            let plain = Device::flex();
+            plain.seed(7);
+            let random =
+                |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &plain);
+            let (q, k, v) = (random([b, h, t, d]), random([b, h_kv, s, d]), random([b, h_kv, s, d]));
+            let expected = naive(&q, &k, &v, &visibility);
+            for device in [plain.clone(), plain.clone().autodiff()] {
+                let on = |tensor: &Tensor<4>| {
+                    if device.is_autodiff() { Tensor::from_inner(tensor.clone()) } else { tensor.clone() }
+                };
+                let mask = Mask::new(visibility.clone(), t, s, &device);
+                let found = attend(on(&q), on(&k), on(&v), &mask).into_data().try_into_vec_f32();
+                let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(worst < 2e-5, "{visibility:?} on {device:?}: {worst}");
+            }
+            // The general path in pieces, as graphics processors run it.
+            let mask = Mask { visibility: visibility.clone(), bias: None, forbidden: None };
+            let rows = (0..t).step_by(3).map(|start| {
+                let n_row = 3.min(t - start);
+                let first = s - t + start;
+                let bias = mask.bias(first..first + n_row, s, &plain);
+                attend_rows(q.clone().narrow(2, start, n_row), &k, &v, bias)
+            });
+            let found = Tensor::cat(rows.collect(), 2).into_data().try_into_vec_f32();
+            let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 2e-5, "{visibility:?} in pieces: {worst}");
+        };
+        check(Visibility::All, [2, 3, 3, 5, 5, 8]);
+        check(Visibility::Causal, [1, 4, 2, 7, 7, 8]);
+        check(Visibility::Causal, [2, 6, 2, 4, 9, 4]);
+        check(Visibility::Causal, [1, 4, 2, 1, 9, 4]);
+        let segments = vec![vec![0, 0, 0, 1, 1, 1, 1], vec![9, 9, 2, 2, 2, 2, 3]];
+        check(Visibility::CausalSegments(segments.clone()), [2, 4, 2, 7, 7, 8]);
+        check(Visibility::CausalSegments(segments), [2, 4, 1, 3, 7, 8]);
+    }
+}

@@ -1,0 +1,106 @@
+//! A matrix that multiplies rows, dense (for training) or packed (as its file stores it).
+//!
+//! Weights lie as `[out, in]`, the order of every checkpoint, so that loading transposes nothing and a
+//! mapped file can be used in place. Held true by `tests/parity_qwen.rs` and `tests/parity_gguf.rs`.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Distribution, Int, Tensor};
+use eosin_kernels::PackedMatrix;
+
+/// A matrix of `[out, in]`.
+#[derive(Module, Debug)]
+pub enum Weight {
+    /// 32-bit floats that can be trained.
+    Dense(Param<Tensor<2>>),
+    /// Blocks as stored, which are constants.
+    Packed(PackedMatrix),
+}
+
+impl Weight {
+    /// `[out, in]`.
+    pub fn shape(&self) -> [usize; 2] {
+        match self {
+            Self::Dense(weight) => weight.lazy_shape().dims(),
+            Self::Packed(packed) => [packed.rows(), packed.cols()],
+        }
+    }
+
+    /// x · Wᵀ.
+    ///
+    /// # Shapes
+    /// - `x`: `[m, in]`
+    /// - returns: `[m, out]`
+    pub fn multiply(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Dense(weight) => x.matmul(weight.val().transpose()),
+            Self::Packed(packed) => packed.linear(x),
+        }
+    }
+
+    /// Rows of the matrix, as an embedding is read.
+    ///
+    /// # Shapes
+    /// - `ids`: `[m]`, each below `out`
+    /// - returns: `[m, in]`
+    pub fn rows(&self, ids: Tensor<1, Int>) -> Tensor<2> {
+        match self {
+            Self::Dense(weight) => weight.val().select(0, ids),
+            Self::Packed(packed) => packed.gather(ids),
+        }
+    }
+
+    /// The matrix as 32-bit floats, `[out, in]`.
+    pub fn dequantize(&self) -> Tensor<2> {
+        match self {
+            Self::Dense(weight) => weight.val(),
+            Self::Packed(packed) => packed.dequantize(),
+        }
+    }
+}
+
+/// y = x · Wᵀ + b.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[out, in]`.
+    pub weight: Weight,
+    /// `[out]`.
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+/// Whether a linear map adds a bias.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bias {
+    /// It does.
+    With,
+    /// It does not.
+    Without,
+}
+
+impl Linear {
+    /// Random weights of standard deviation `std`, zero bias.
+    pub fn init([n_in, n_out]: [usize; 2], bias: Bias, std: f64, device: &Device) -> Self {
+        let weight = Tensor::random([n_out, n_in], Distribution::Normal(0.0, std), device);
+        let bias = match bias {
+            Bias::With => Some(Param::from_tensor(Tensor::zeros([n_out], device))),
+            Bias::Without => None,
+        };
+        Self { weight: Weight::Dense(Param::from_tensor(weight)), bias }
+    }
+
+    /// Applies the map to the last axis.
+    ///
+    /// # Shapes
+    /// - `x`: `[.., in]`
+    /// - returns: `[.., out]`
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let mut dims = x.dims();
+        let [n_out, n_in] = self.weight.shape();
+        let n_row = dims[..D - 1].iter().product::<usize>();
+        let mut y = self.weight.multiply(x.reshape([n_row, n_in]));
+        if let Some(bias) = &self.bias {
+            y = y + bias.val().unsqueeze();
+        }
+        dims[D - 1] = n_out;
+        y.reshape(dims)
+    }
+}

@@ -1,0 +1,318 @@
+//! Qwen2.5-VL: pictures and words in, scores of the next token out (Bai et al. 2025, arXiv 2502.13923).
+//!
+//! One definition serves training (dense weights on a device with gradients), and inference (weights packed
+//! as their file stores them). What a forward pass needs besides tensors (positions, which tokens see which)
+//! is plain data made here. Held true by `tests/parity_qwen.rs` and `tests/parity_gguf.rs`.
+
+pub mod cache;
+pub mod config;
+pub mod load;
+pub mod loss;
+pub mod merger;
+pub mod mlp;
+pub mod names;
+pub mod rope;
+pub mod text;
+pub mod vision;
+pub mod window;
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use eosin_core::PatchGrid;
+
+pub use cache::KvCache;
+pub use config::{Config, TextConfig, TokenIds, VisionConfig};
+pub use loss::TokenLoss;
+pub use rope::Positions;
+pub use text::Decoder;
+pub use vision::VisionTower;
+
+use crate::ModelError;
+use crate::attention::Visibility;
+use crate::prepare::ImageTensor;
+
+/// Tokens of a prompt that pass through the decoder at once: bounds the memory of a long prompt.
+const PREFILL_ROWS: usize = 512;
+
+/// A vision tower and a text decoder.
+#[derive(Module, Debug)]
+pub struct Qwen {
+    /// Reads pictures; absent where a text model was loaded alone.
+    pub vision: Option<VisionTower>,
+    /// Reads and writes words.
+    pub text: Decoder,
+    #[module(skip)]
+    config: Config,
+}
+
+/// Samples to learn from, padded on the right to one length.
+#[derive(Clone, Debug, Default)]
+pub struct TrainBatch {
+    /// `[b][t]` tokens; padding may be any token but the image placeholder.
+    pub ids: Vec<Vec<u32>>,
+    /// `[b][t]`: whether the model is taught to predict this token.
+    pub taught: Vec<Vec<bool>>,
+    /// The pictures of all samples, in reading order.
+    pub images: Vec<ImageTensor>,
+    /// `[b][t]` segment numbers where samples are packed into rows; `None` where a row is one sample.
+    pub segments: Option<Vec<Vec<u32>>>,
+}
+
+/// M-RoPE positions of one sequence: pictures are laid where their placeholders stand.
+///
+/// # Errors
+/// [`ModelError::ImageTokens`] where placeholders and pictures do not match one to one.
+pub fn mrope_positions(ids: &[u32], grids: &[PatchGrid], tokens: &TokenIds) -> Result<Positions, ModelError> {
+    let n_placeholder = ids.iter().filter(|id| **id == tokens.image_pad).count();
+    let n_token = grids.iter().map(PatchGrid::n_token).sum();
+    let mismatch = || ModelError::ImageTokens { n_placeholder, n_token };
+    let mut positions = Positions::default();
+    let (mut idx, mut grids) = (0, grids.iter());
+    while idx < ids.len() {
+        if ids[idx] == tokens.image_pad {
+            let grid = grids.next().ok_or_else(mismatch)?;
+            let span = ids.get(idx..idx + grid.n_token()).ok_or_else(mismatch)?;
+            if span.iter().any(|id| *id != tokens.image_pad) {
+                return Err(mismatch());
+            }
+            positions.push_image(grid.merged_rows_columns());
+            idx += grid.n_token();
+        } else {
+            positions.push_text(1);
+            idx += 1;
+        }
+    }
+    if grids.next().is_some() { Err(mismatch()) } else { Ok(positions) }
+}
+
+/// Tokens as a tensor, `[m]`.
+fn id_tensor(ids: impl Iterator<Item = u32>, device: &Device) -> Tensor<1, Int> {
+    let ids: Vec<i32> = ids.map(|id| id as i32).collect();
+    let n = ids.len();
+    Tensor::from_data(TensorData::new(ids, [n]), device)
+}
+
+impl Qwen {
+    /// Random weights of standard deviation 0.02, to train from nothing. Seed the device first.
+    pub fn init(config: &Config, device: &Device) -> Self {
+        const STD: f64 = 0.02;
+        Self {
+            vision: config.vision.as_ref().map(|vision| VisionTower::init(vision, STD, device)),
+            text: Decoder::init(&config.text, STD, device),
+            config: config.clone(),
+        }
+    }
+
+    /// Puts loaded parts together.
+    fn new(vision: Option<VisionTower>, text: Decoder, config: &Config) -> Self {
+        Self { vision, text, config: config.clone() }
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The device that the weights are on.
+    pub fn device(&self) -> Device {
+        self.text.norm.gain.lazy_device()
+    }
+
+    /// An empty cache with room for `n_token` of one sequence before it grows.
+    pub fn cache(&self, n_token: usize) -> KvCache {
+        KvCache::new(&self.config.text, 1, n_token, &self.device())
+    }
+
+    /// Text-width tokens of several pictures, one after another.
+    ///
+    /// # Shapes
+    /// - returns: `[n_token, d_text]`, the sum of the pictures' tokens
+    ///
+    /// # Errors
+    /// [`ModelError::Absent`] where the model has no vision tower.
+    pub fn encode_images(&self, images: &[ImageTensor]) -> Result<Tensor<2>, ModelError> {
+        let vision = self.vision.as_ref().ok_or(ModelError::Absent { part: "a vision tower" })?;
+        let device = self.device();
+        let d_patch = vision.patch_embed.weight.shape()[1];
+        let grids: Vec<PatchGrid> = images.iter().map(|image| image.grid).collect();
+        let values: Vec<f32> = images.iter().flat_map(|image| image.patches.iter().copied()).collect();
+        let n_patch = values.len() / d_patch;
+        let patches = Tensor::from_data(TensorData::new(values, [n_patch, d_patch]), &device);
+        Ok(vision.forward(patches, &grids))
+    }
+
+    /// Text-width tokens of one picture: `[n_token, d_text]`.
+    ///
+    /// # Errors
+    /// As [`Self::encode_images`].
+    pub fn encode_image(&self, image: &ImageTensor) -> Result<Tensor<2>, ModelError> {
+        self.encode_images(std::slice::from_ref(image))
+    }
+
+    /// Embeds tokens and puts picture tokens in the place of placeholders.
+    ///
+    /// # Shapes
+    /// - `ids`: `m` tokens
+    /// - `features`: `[k, d]` for `k` placeholders among them
+    /// - returns: `[m, d]`
+    ///
+    /// # Errors
+    /// [`ModelError::TokenRange`]; [`ModelError::ImageTokens`] where the numbers differ.
+    pub fn embed(&self, ids: &[u32], features: Option<&Tensor<2>>) -> Result<Tensor<2>, ModelError> {
+        let (n_vocab, device) = (self.config.text.n_vocab, self.device());
+        if let Some(id) = ids.iter().find(|id| **id as usize >= n_vocab) {
+            return Err(ModelError::TokenRange { id: *id, n_vocab });
+        }
+        let is_image = |id: u32| id == self.config.tokens.image_pad;
+        let n_placeholder = ids.iter().filter(|id| is_image(**id)).count();
+        let n_token = features.map_or(0, |features| features.dims()[0]);
+        if n_placeholder != n_token {
+            return Err(ModelError::ImageTokens { n_placeholder, n_token });
+        }
+        let words = self.text.embed(id_tensor(ids.iter().copied(), &device));
+        let Some(features) = features.filter(|_| n_token > 0) else { return Ok(words) };
+        // One gather from words and pictures together, which gradients pass through.
+        let mut next = ids.len() as u32;
+        let places = ids.iter().enumerate().map(|(idx, id)| {
+            if is_image(*id) {
+                next += 1;
+                next - 1
+            } else {
+                idx as u32
+            }
+        });
+        let places = id_tensor(places, &device);
+        Ok(Tensor::cat(vec![words, features.clone()], 0).select(0, places))
+    }
+
+    /// Reads the tokens of a prompt that are not cached yet and scores the token after the last.
+    ///
+    /// # Shapes
+    /// - `ids`: the whole prompt; its first `cache.n_token()` tokens are not read again
+    /// - `features`: tokens of the pictures among the tokens that are read
+    /// - `positions`: of the whole prompt
+    /// - returns: `[v]`
+    ///
+    /// # Errors
+    /// As [`Self::embed`]; [`ModelError::Batch`] where nothing is left to read.
+    pub fn prefill(
+        &self,
+        ids: &[u32],
+        features: Option<&Tensor<2>>,
+        positions: &Positions,
+        cache: &mut KvCache,
+    ) -> Result<Tensor<1>, ModelError> {
+        let start = cache.n_token();
+        if start >= ids.len() || positions.n_token() != ids.len() {
+            let cause = format!("{} tokens, {} positions, {start} cached", ids.len(), positions.n_token());
+            return Err(ModelError::Batch { cause });
+        }
+        let embeds = self.embed(&ids[start..], features)?;
+        let ([n_token, d], positions) = (embeds.dims(), positions.tail(start));
+        let mut last = None;
+        for row in (0..n_token).step_by(PREFILL_ROWS) {
+            let n_row = PREFILL_ROWS.min(n_token - row);
+            let rows = embeds.clone().narrow(0, row, n_row).unsqueeze::<3>();
+            let positions = positions.tail(row).head(n_row);
+            let hidden = self.text.forward(rows, &[positions], Visibility::Causal, Some(&mut *cache));
+            last = Some(hidden.narrow(1, n_row - 1, 1).reshape([1, d]));
+        }
+        let last = last.expect("at least one token is left to read");
+        Ok(self.text.logits(last).reshape([self.config.text.n_vocab]))
+    }
+
+    /// Reads one token after those cached and scores the next.
+    ///
+    /// # Shapes
+    /// - `position`: on all axes: [`Positions::next`] after the prompt, then one more each time
+    /// - returns: `[v]`
+    ///
+    /// # Errors
+    /// [`ModelError::TokenRange`].
+    pub fn decode(&self, id: u32, position: u32, cache: &mut KvCache) -> Result<Tensor<1>, ModelError> {
+        let n_vocab = self.config.text.n_vocab;
+        if id as usize >= n_vocab {
+            return Err(ModelError::TokenRange { id, n_vocab });
+        }
+        let embeds = self.text.embed(id_tensor([id].into_iter(), &self.device())).unsqueeze::<3>();
+        let d = self.config.text.d_model;
+        let hidden =
+            self.text.forward(embeds, &[Positions::text(position, 1)], Visibility::Causal, Some(cache));
+        Ok(self.text.logits(hidden.reshape([1, d])).reshape([n_vocab]))
+    }
+
+    /// The loss of a batch, with its graph where the weights are on a device with gradients.
+    ///
+    /// # Errors
+    /// [`ModelError::Batch`] where lengths differ; as [`Self::embed`] and [`mrope_positions`].
+    pub fn forward_train(&self, batch: &TrainBatch) -> Result<TokenLoss, ModelError> {
+        let device = self.device();
+        let (b, t) = (batch.ids.len(), batch.ids.first().map_or(0, Vec::len));
+        let fits = |lengths: &mut dyn Iterator<Item = usize>| lengths.all(|n| n == t);
+        let sound = t > 0
+            && batch.taught.len() == b
+            && fits(&mut batch.ids.iter().map(Vec::len))
+            && fits(&mut batch.taught.iter().map(Vec::len))
+            && batch
+                .segments
+                .as_ref()
+                .is_none_or(|all| all.len() == b && fits(&mut all.iter().map(Vec::len)));
+        if !sound {
+            return Err(ModelError::Batch { cause: format!("{b} samples are not all of length {t}") });
+        }
+        let features = if batch.images.is_empty() { None } else { Some(self.encode_images(&batch.images)?) };
+        let positions = self.batch_positions(batch)?;
+        let embeds = self.embed(&batch.ids.concat(), features.as_ref())?;
+        let d = self.config.text.d_model;
+        let visibility = match &batch.segments {
+            // Padding on the right is never seen by what stands left of it.
+            None => Visibility::Causal,
+            Some(segments) => Visibility::CausalSegments(segments.clone()),
+        };
+        let hidden = self.text.forward(embeds.reshape([b, t, d]), &positions, visibility, None);
+        let (mut rows, mut targets) = (Vec::new(), Vec::new());
+        for (sample, (ids, taught)) in batch.ids.iter().zip(&batch.taught).enumerate() {
+            for token_idx in (1..t).filter(|token_idx| taught[*token_idx]) {
+                rows.push((sample * t + token_idx - 1) as u32);
+                targets.push(ids[token_idx]);
+            }
+        }
+        let n_token = rows.len();
+        if n_token == 0 {
+            return Ok(TokenLoss { sum: Tensor::zeros([1], &device), n_token });
+        }
+        let hidden = hidden.reshape([b * t, d]).select(0, id_tensor(rows.into_iter(), &device));
+        let targets = id_tensor(targets.into_iter(), &device);
+        Ok(TokenLoss { sum: loss::cross_entropy_sum(self.text.logits(hidden), targets), n_token })
+    }
+
+    /// Positions of each row; a packed sample starts anew at zero.
+    fn batch_positions(&self, batch: &TrainBatch) -> Result<Vec<Positions>, ModelError> {
+        let tokens = &self.config.tokens;
+        let mut grids = batch.images.iter().map(|image| image.grid);
+        let mut rows = Vec::with_capacity(batch.ids.len());
+        for (row, ids) in batch.ids.iter().enumerate() {
+            let own = vec![0; ids.len()];
+            let segments = batch.segments.as_ref().map_or(&own, |segments| &segments[row]);
+            let mut start = 0;
+            let mut parts = Vec::new();
+            for part in segments.chunk_by(|a, b| a == b) {
+                let ids = &ids[start..start + part.len()];
+                let mut n_left = ids.iter().filter(|id| **id == tokens.image_pad).count();
+                let mut own = Vec::new();
+                while n_left > 0 {
+                    let Some(grid) = grids.next().filter(|grid| grid.n_token() <= n_left) else {
+                        let n_token = own.iter().map(PatchGrid::n_token).sum();
+                        return Err(ModelError::ImageTokens { n_placeholder: n_left + n_token, n_token });
+                    };
+                    n_left -= grid.n_token();
+                    own.push(grid);
+                }
+                parts.push(mrope_positions(ids, &own, tokens)?);
+                start += part.len();
+            }
+            rows.push(Positions::packed(&parts));
+        }
+        Ok(rows)
+    }
+}
