@@ -7,6 +7,7 @@
 
 mod atomic;
 mod block;
+pub mod convert;
 mod cursor;
 mod error;
 mod gguf;
