@@ -1,1 +1,20 @@
 //! The application without a window.
+//!
+//! Entry point: [`Workbench`]. It opens slides under opaque keys ([`SlideRegistry`]), serves their tiles as
+//! JPEG to a deep-zoom viewer ([`TileFeed`], laid out by [`TilePlan`]), turns the current view into pixels for
+//! a model ([`read_view`]), and keeps the last errors in the form a window shows ([`RecentErrors`]).
+
+mod cache;
+mod error;
+mod feed;
+mod plan;
+mod registry;
+mod view;
+mod workbench;
+
+pub use error::{ErrorReport, RecentErrors, WorkbenchError};
+pub use feed::{FeedOptions, FeedStats, RequestId, TileBytes, TileFeed, TileResult};
+pub use plan::{TILE_PX, TilePlan};
+pub use registry::{OpenedSlide, SlideKey, SlideRegistry};
+pub use view::{ViewRect, read_view, region_of_view};
+pub use workbench::Workbench;

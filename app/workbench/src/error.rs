@@ -1,0 +1,167 @@
+//! What goes wrong in the workbench, and the form in which a window shows it.
+//!
+//! A window gets a code, one line and a hint, never an error type; the last few are kept, so that a panel can
+//! show them after they flew by. Held true by the unit tests below and in `feed`.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use eosin_core::{Hint, error_chain};
+use eosin_slide::SlideError;
+use serde::Serialize;
+
+/// Why the workbench does not give what was asked. Cheap to clone: several requests may share it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum WorkbenchError {
+    /// The slide fails.
+    #[error(transparent)]
+    Slide(#[from] Arc<SlideError>),
+    /// No opened slide has this key.
+    #[error("this slide is not open")]
+    NotOpen,
+    /// The slide has no such tile.
+    #[error("level {level} has no tile in column {column}, row {row}")]
+    NoSuchTile {
+        /// Level of the deep zoom.
+        level: u32,
+        /// Column of the tile.
+        column: u32,
+        /// Row of the tile.
+        row: u32,
+    },
+    /// The view shows nothing of the slide.
+    #[error("the view lies outside the slide")]
+    EmptyView,
+    /// Nobody waits for the answer any more.
+    #[error("the request was withdrawn")]
+    Cancelled,
+    /// The tile does not encode.
+    #[error("a tile does not encode: {0}")]
+    Encode(Arc<str>),
+    /// A bug: the work stopped without an answer.
+    #[error("reading a tile failed unexpectedly")]
+    Bug,
+}
+
+impl From<SlideError> for WorkbenchError {
+    fn from(error: SlideError) -> Self {
+        Self::Slide(Arc::new(error))
+    }
+}
+
+impl Hint for WorkbenchError {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Slide(error) => error.hint(),
+            Self::NotOpen => Some("open it again"),
+            Self::EmptyView => Some("move the slide into view"),
+            Self::Bug => Some("please report it with the steps that led to it"),
+            Self::NoSuchTile { .. } | Self::Cancelled | Self::Encode(_) => None,
+        }
+    }
+}
+
+impl WorkbenchError {
+    /// A short name that stays the same when wording changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Slide(error) => match error.as_ref() {
+                SlideError::Open { .. } => "slide_open",
+                SlideError::Read { .. } => "slide_read",
+                SlideError::OutOfBounds { .. } | SlideError::EmptyRegion { .. } => "region_bounds",
+                SlideError::TooLarge { .. } | SlideError::TooFine { .. } => "region_size",
+                SlideError::BadScale { .. } | SlideError::NoScale => "region_scale",
+                SlideError::HiddenImage { .. } => "hidden_image",
+                SlideError::Write { .. } => "slide_write",
+                SlideError::WrongSlide | SlideError::NoSuchLevel { .. } | SlideError::NoSuchImage { .. } => {
+                    "slide_request"
+                }
+            },
+            Self::NotOpen => "not_open",
+            Self::NoSuchTile { .. } => "no_such_tile",
+            Self::EmptyView => "empty_view",
+            Self::Cancelled => "cancelled",
+            Self::Encode(_) => "encode",
+            Self::Bug => "bug",
+        }
+    }
+
+    /// The form in which it crosses to a window.
+    pub fn report(&self) -> ErrorReport {
+        ErrorReport {
+            code: self.code().to_owned(),
+            message: error_chain(self),
+            hint: self.hint().map(str::to_owned),
+        }
+    }
+}
+
+/// An error as a window shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ErrorReport {
+    /// Short stable name.
+    pub code: String,
+    /// One line: what, where, why.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// The last errors, oldest first; one that repeats is kept once.
+#[derive(Debug, Default)]
+pub struct RecentErrors {
+    reports: Mutex<VecDeque<ErrorReport>>,
+}
+
+impl RecentErrors {
+    /// Reports kept.
+    pub const CAPACITY: usize = 32;
+
+    /// Keeps an error, unless it is one of withdrawn requests, which are no news.
+    pub fn push(&self, error: &WorkbenchError) {
+        if matches!(error, WorkbenchError::Cancelled) {
+            return;
+        }
+        let report = error.report();
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        // A damaged slide fails once a tile: its one message moves to the end.
+        reports.retain(|old| *old != report);
+        if reports.len() == Self::CAPACITY {
+            reports.pop_front();
+        }
+        reports.push_back(report);
+    }
+
+    /// The errors kept, oldest first.
+    pub fn list(&self) -> Vec<ErrorReport> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Forgets all.
+    pub fn clear(&self) {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_and_withdrawn_requests_do_not_fill_the_list() {
+        let recent = RecentErrors::default();
+        for _ in 0..3 {
+            recent.push(&WorkbenchError::NotOpen);
+            recent.push(&WorkbenchError::Cancelled);
+            recent.push(&WorkbenchError::EmptyView);
+        }
+        let codes: Vec<_> = recent.list().into_iter().map(|report| report.code).collect();
+        assert_eq!(codes, ["not_open", "empty_view"]);
+        for column in 0..100 {
+            recent.push(&WorkbenchError::NoSuchTile { level: 1, column, row: 0 });
+        }
+        assert_eq!(recent.list().len(), RecentErrors::CAPACITY);
+        let json = serde_json::to_value(WorkbenchError::NotOpen.report()).unwrap();
+        assert_eq!(json["hint"], "open it again");
+    }
+}
