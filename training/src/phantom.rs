@@ -7,19 +7,26 @@
 //! Nothing here resembles a patient: every picture is made of noise and ellipses.
 
 mod canvas;
+mod caption;
 mod cells;
+mod claim;
+mod question;
 mod scene;
 mod seed;
 mod stain;
 mod tissue;
+mod topic;
 mod truth;
 
 use eosin_core::RgbTile;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+pub use claim::{CLAIMS, Claim};
+pub use question::{Examiner, Form, LETTERS, Question, Style};
 pub use scene::{DeadPart, Mitoses, Plan};
 pub use seed::Split;
+pub use topic::{Class, Topic};
 pub use truth::{Infiltrate, Localisation, Mark, MarkKind, Marker, Nuclei, Pattern, Stain, Truth};
 
 /// The random numbers of a drawing.
@@ -44,7 +51,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { size_px: [168, 168], scale: 1.0, stain_strength: 1.0, stain_variation: 1.0, blur: 0.45, noise: 12.0 }
+        Self {
+            size_px: [168, 168],
+            scale: 1.0,
+            stain_strength: 1.0,
+            stain_variation: 1.0,
+            blur: 0.45,
+            noise: 12.0,
+        }
     }
 }
 
@@ -69,4 +83,15 @@ impl Phantom {
     pub fn draw_plan(plan: &Plan, seed: u64, settings: &Settings) -> Self {
         plan.develop(settings.size_px, settings, &mut Draw::seed_from_u64(seed))
     }
+}
+
+/// Every fixed wording of questions and answers, for the vocabulary.
+pub(crate) fn wordings() -> Vec<&'static str> {
+    let mut words = topic::wordings();
+    words.extend(caption::REQUESTS);
+    for claim in &CLAIMS {
+        words.extend(claim.questions);
+        words.extend([claim.when_true, claim.when_false, claim.draft_true, claim.draft_false]);
+    }
+    words
 }

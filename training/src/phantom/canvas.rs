@@ -100,8 +100,11 @@ impl Blob {
         let (sin, cos) = self.angle.sin_cos();
         let [u, v] = [(x * cos + y * sin) / self.radii_px[0], (y * cos - x * sin) / self.radii_px[1]];
         let share = (u * u + v * v).sqrt();
-        let edge =
-            if share > 1e-3 { 1.0 + self.dent * u * (u * u - 3.0 * v * v) / (share * share * share) } else { 1.0 };
+        let edge = if share > 1e-3 {
+            1.0 + self.dent * u * (u * u - 3.0 * v * v) / (share * share * share)
+        } else {
+            1.0
+        };
         let share = share / edge;
         ((share - 1.0) * self.radii_px[0].min(self.radii_px[1]), share)
     }

@@ -121,7 +121,8 @@ pub(crate) fn plasma_cell(canvas: &mut Canvas, centre: [f32; 2], scale: f32, rng
     let first = rng.random_range(0.0..TAU);
     for hour in 0..5 {
         let turn = first + TAU * hour as f32 / 5.0;
-        let place = [nucleus_at[0] + 0.66 * radius_px * turn.cos(), nucleus_at[1] + 0.66 * radius_px * turn.sin()];
+        let place =
+            [nucleus_at[0] + 0.66 * radius_px * turn.cos(), nucleus_at[1] + 0.66 * radius_px * turn.sin()];
         dot(canvas, place, scale * 1.25, [1.75, 0.1, 0.0]);
     }
 }

@@ -76,27 +76,31 @@ impl Plan {
     /// A plan by lot.
     pub(crate) fn draw(rng: &mut Draw) -> Self {
         match rng.random_range(0..100) {
-            0..58 => Self::draw_he(rng),
-            58..84 => Self::draw_dab(rng),
-            84..92 => Self::draw_special(Stain::Pas, rng),
+            0..54 => Self::draw_he(rng),
+            54..82 => Self::draw_dab(rng),
+            82..91 => Self::draw_special(Stain::Pas, rng),
             _ => Self::draw_special(Stain::Trichrome, rng),
         }
     }
 
     fn draw_he(rng: &mut Draw) -> Self {
         let pattern = match rng.random_range(0..100) {
-            0..30 => Pattern::Glands,
-            30..54 => Pattern::Sheet,
-            54..86 => Pattern::Stroma,
+            0..32 => Pattern::Glands,
+            32..50 => Pattern::Sheet,
+            50..86 => Pattern::Stroma,
             _ => Pattern::Necrosis,
         };
         let mut plan = Self::he(pattern);
-        let kinds =
-            [Infiltrate::Lymphocytes, Infiltrate::PlasmaCells, Infiltrate::Neutrophils, Infiltrate::Eosinophils];
+        let kinds = [
+            Infiltrate::Lymphocytes,
+            Infiltrate::PlasmaCells,
+            Infiltrate::Neutrophils,
+            Infiltrate::Eosinophils,
+        ];
         match pattern {
             Pattern::Glands => {
                 plan.draw_glands(rng);
-                if plan.n_gland < 6 && rng.random_bool(0.35) {
+                if plan.n_gland < 4 && rng.random_bool(0.35) {
                     plan.infiltrate = choose(&kinds, rng);
                 }
                 if plan.nuclei == Nuclei::Pleomorphic && rng.random_bool(0.4) {
@@ -129,7 +133,12 @@ impl Plan {
             plan.draw_glands(rng);
         }
         let localisation = choose(
-            &[Localisation::Negative, Localisation::Nuclear, Localisation::Membranous, Localisation::Cytoplasmic],
+            &[
+                Localisation::Negative,
+                Localisation::Nuclear,
+                Localisation::Membranous,
+                Localisation::Cytoplasmic,
+            ],
             rng,
         );
         // In glands the borders of neighbouring cells are too close for a fair cytoplasmic picture.
@@ -158,7 +167,7 @@ impl Plan {
     }
 
     fn draw_glands(&mut self, rng: &mut Draw) {
-        self.n_gland = choose(&[1, 1, 2, 3, 3, 6, 8], rng);
+        self.n_gland = choose(&[1, 1, 1, 2, 3, 4, 7, 8, 8], rng);
         self.nuclei = choose(&[Nuclei::Regular, Nuclei::Pleomorphic], rng);
     }
 
@@ -204,10 +213,10 @@ impl Plan {
         } else {
             (168.0, 168.0 * 168.0)
         };
-        let widest_px = [0.40, 0.36, 0.30, 0.27, 0.25, 0.22, 0.20, 0.19, 0.175][self.n_gland.min(8)];
+        let widest_px = [0.40, 0.36, 0.30, 0.27, 0.25, 0.20, 0.172, 0.165, 0.155][self.n_gland.min(8)];
         let radius_px = (widest_px * room_px.1.sqrt()).min(0.45 * room_px.0) * rng.random_range(0.92..1.0);
         let margin_px = if area < 2.5 { radius_px * 0.85 } else { 0.0 };
-        let places = pack(size_px, n_gland, radius_px * 1.98, margin_px, rng);
+        let places = pack(size_px, n_gland, radius_px * 2.06, margin_px, rng);
         painter.glands(&places, radius_px, self.nuclei, self.marker.as_ref(), rng);
         if self.mitoses == Mitoses::Present {
             let rims: Vec<[f32; 2]> = places
@@ -265,9 +274,12 @@ impl Plan {
         other.necrosis(rng);
         painter.canvas.lay_over(&other.canvas, dead);
         painter.marks.retain(|mark| dead(mark.centre_px[0], mark.centre_px[1]) < 0.5);
-        painter.marks.extend(other.marks.iter().filter(|mark| dead(mark.centre_px[0], mark.centre_px[1]) >= 0.5));
+        painter
+            .marks
+            .extend(other.marks.iter().filter(|mark| dead(mark.centre_px[0], mark.centre_px[1]) >= 0.5));
         let [width, height] = size_px;
-        let n_dead = (0..width * height).filter(|idx| dead((idx % width) as f32, (idx / width) as f32) >= 0.5).count();
+        let n_dead =
+            (0..width * height).filter(|idx| dead((idx % width) as f32, (idx / width) as f32) >= 0.5).count();
         n_dead as f32 / (width * height) as f32
     }
 
@@ -293,7 +305,7 @@ fn pack(size_px: [usize; 2], n_disc: usize, apart_px: f32, margin_px: f32, rng: 
         return scatter(size_px, n_disc, apart_px, rng);
     }
     let mut best: Vec<[f32; 2]> = Vec::new();
-    for _ in 0..24 {
+    for _ in 0..40 {
         let mut places: Vec<[f32; 2]> = Vec::with_capacity(n_disc);
         for _ in 0..n_disc * 40 {
             if places.len() == n_disc {

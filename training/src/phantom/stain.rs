@@ -65,7 +65,8 @@ impl Lab {
             .iter()
             .map(|ink| {
                 [0, 1, 2].map(|channel| {
-                    let density: f32 = ink.iter().zip(&self.density).map(|(amount, dye)| amount * dye[channel]).sum();
+                    let density: f32 =
+                        ink.iter().zip(&self.density).map(|(amount, dye)| amount * dye[channel]).sum();
                     self.lamp[channel] * (-density.max(0.0) * std::f32::consts::LN_10 * 0.62).exp()
                 })
             })

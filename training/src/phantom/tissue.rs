@@ -30,9 +30,9 @@ impl Painter {
     }
 
     fn mark(&mut self, kind: MarkKind, centre_px: [f32; 2], radius_px: f32) {
-        let inside = [0, 1].into_iter().all(|axis| {
-            (0.0..self.canvas.size_px()[axis] as f32).contains(&centre_px[axis])
-        });
+        let inside = [0, 1]
+            .into_iter()
+            .all(|axis| (0.0..self.canvas.size_px()[axis] as f32).contains(&centre_px[axis]));
         if inside {
             self.marks.push(Mark { kind, centre_px, radius_px });
         }
@@ -270,9 +270,10 @@ struct LabelDice {
 
 impl LabelDice {
     fn of(marker: Option<&Marker>) -> Self {
-        let (localisation, grade, positive_fraction) = marker.map_or((Localisation::Negative, 0, 0.0), |marker| {
-            (marker.localisation, marker.grade, marker.positive_fraction)
-        });
+        let (localisation, grade, positive_fraction) = marker
+            .map_or((Localisation::Negative, 0, 0.0), |marker| {
+                (marker.localisation, marker.grade, marker.positive_fraction)
+            });
         // Steps are wider than the spread of a laboratory, so that neighbouring grades do not meet.
         let dye = [0.0, 0.30, 0.75, 1.60][usize::from(grade.min(3))];
         Self { localisation, dye, positive_fraction, is_stained: marker.is_some() }
