@@ -15,6 +15,7 @@ mod kind;
 mod map;
 mod safetensors;
 mod source;
+mod torch;
 
 pub use block::{BlockQ4_0, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8_0, dequantize, quantize, scale_min_k4};
 pub use error::WeightError;
@@ -22,3 +23,4 @@ pub use gguf::{Gguf, GgufWriter, Meta, MetaArray, MetaValue};
 pub use kind::GgmlType;
 pub use safetensors::{SafetensorsFolder, write_safetensors};
 pub use source::{MemoryTensors, RawTensor, WeightSource};
+pub use torch::TorchCheckpoint;
