@@ -91,7 +91,9 @@ impl Painter {
 
     fn gland(&mut self, centre: [f32; 2], outline: &Blob, nuclei: Nuclei, labels: LabelDice, rng: &mut Draw) {
         let regular = nuclei == Nuclei::Regular;
-        let wall_px = self.scale * if regular { 15.0 } else { 18.0 };
+        // The smallest glands have smaller cells, else nothing would be left of their lumen.
+        let shrink = if regular { 1.0 } else { (outline.radii_px[0] / (42.0 * self.scale)).clamp(0.72, 1.0) };
+        let wall_px = self.scale * shrink * if regular { 15.0 } else { 18.0 };
         let stain = self.stain;
         let salt: u32 = rng.random();
         let wash = labels.wash(rng);
@@ -105,7 +107,7 @@ impl Painter {
             (cover(distance_px - 1.0, 1.5), wall_ink(stain, depth, wall_px, wash))
         });
         // Nuclei sit at the base, away from the lumen; malignant ones pile up.
-        let spacing_px = self.scale * if regular { 11.0 } else { 13.5 };
+        let spacing_px = self.scale * shrink * if regular { 11.0 } else { 13.5 };
         let mean_px = (outline.radii_px[0] + outline.radii_px[1]) * 0.5;
         let n_nucleus = (TAU * (mean_px - 0.4 * wall_px) / spacing_px).round().max(5.0) as usize;
         for idx in 0..n_nucleus {
@@ -113,7 +115,7 @@ impl Painter {
             let turn = TAU * (idx as f32 + rng.random_range(-wobble..wobble)) / n_nucleus as f32;
             let rim = outline.edge(turn);
             let length = rim[0].hypot(rim[1]).max(1.0);
-            let depth_px = self.scale * if regular { 5.8 } else { rng.random_range(6.0..10.5) };
+            let depth_px = self.scale * shrink * if regular { 5.8 } else { rng.random_range(6.0..10.5) };
             let inward = 1.0 - depth_px / length;
             let place = [centre[0] + rim[0] * inward, centre[1] + rim[1] * inward];
             let radial = rim[1].atan2(rim[0]);
@@ -125,7 +127,7 @@ impl Painter {
                 Nucleus::regular(radial, self.scale, rng)
             } else {
                 let turn = radial + rng.random_range(-0.6..0.6);
-                let mut nucleus = Nucleus::pleomorphic(turn, self.scale * 0.88, rng);
+                let mut nucleus = Nucleus::pleomorphic(turn, self.scale * shrink * 0.88, rng);
                 nucleus.dye *= 1.1;
                 nucleus
             };
@@ -362,7 +364,7 @@ pub(crate) fn scatter(size_px: [usize; 2], n_place: usize, apart_px: f32, rng: &
 fn fibre_ink(stain: Stain, amount: f32) -> Ink {
     match stain {
         Stain::He => [0.04, amount, 0.0],
-        Stain::Dab => [0.03, amount * 0.9, 0.0],
+        Stain::Dab => [0.04, amount * 1.5, 0.0],
         Stain::Pas => [0.03, amount * 1.1, 0.10 * amount],
         Stain::Trichrome => [0.02, 0.05, amount * 1.25],
     }
