@@ -73,13 +73,13 @@ fn state_dict(bytes: &Bytes) -> Result<Vec<(String, View)>, Refusal> {
         .find_map(|name| name.strip_suffix("data.pkl"))
         .ok_or_else(|| malformed!("the archive has no `data.pkl`"))?
         .to_owned();
-    if archive.get(&format!("{folder}constants.pkl")).is_some() {
+    if archive.contains(&format!("{folder}constants.pkl")) {
         return Err(Refusal::Unsupported("a TorchScript program".to_owned()));
     }
-    if archive.get(&format!("{folder}byteorder")).is_some_and(|order| order[..] != *b"little") {
+    if archive.get(&format!("{folder}byteorder"))?.is_some_and(|order| order[..] != *b"little") {
         return Err(Refusal::Unsupported("big-endian numbers".to_owned()));
     }
-    let program = archive.get(&format!("{folder}data.pkl")).expect("it was just found under this name");
+    let program = archive.get(&format!("{folder}data.pkl"))?.unwrap_or_default();
     let pickle = Pickle::run(&program)?;
     let pairs = find_state_dict(&pickle)?;
 

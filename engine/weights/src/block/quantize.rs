@@ -1,8 +1,8 @@
 //! From 32-bit floats to stored bytes.
 //!
-//! `Q8_0` and `Q4_0` equal gguf-py bit for bit. The types of 256 search their scales as ggml's reference
-//! does ([`search`]), so that a model we quantise answers as one that llama.cpp quantised; compilers may
-//! contract its products, so these are held to error bounds and not to bits (`tests/blocks.rs`).
+//! `Q8_0` and `Q4_0` equal gguf-py bit for bit (`tests/blocks.rs`). The types of 256 search their scales as
+//! ggml's reference does ([`search`]), in its order of operations: a model quantised here is, bit for bit,
+//! the one that llama.cpp makes (`tests/kit.rs`).
 
 mod search;
 

@@ -26,12 +26,12 @@ impl View {
         name: &str,
         tensor: &Tensor,
         pickle: &Pickle<'_>,
-        member: impl FnOnce(&str) -> Option<Bytes>,
+        member: impl FnOnce(&str) -> Result<Option<Bytes>, Refusal>,
     ) -> Result<Self, Refusal> {
         let shown = quoted(name);
         let storage = pickle.storage(tensor.storage);
         let key = pickle.key(storage);
-        let bytes = member(key)
+        let bytes = member(key)?
             .ok_or_else(|| malformed!("tensor `{shown}` is in member `{}`, which is missing", quoted(key)))?;
         let element = storage.element;
         if storage.n_element.checked_mul(element.n_byte()) != Some(bytes.len()) {

@@ -23,9 +23,12 @@ const MEMBER_BYTES: u64 = 46;
 
 /// An archive's members by name.
 pub(super) struct Archive {
-    members: Vec<(String, Bytes)>,
+    members: Vec<(String, Member)>,
     idx_by_name: HashMap<String, usize>,
 }
+
+/// A member's bytes, or why they cannot be had: "compressed" or "encrypted".
+type Member = Result<Bytes, &'static str>;
 
 /// Where the directory says that things are.
 struct Directory {
@@ -45,11 +48,11 @@ impl Archive {
         let mut members = Vec::with_capacity(n_member as usize);
         let mut idx_by_name = HashMap::with_capacity(n_member as usize);
         for _ in 0..n_member {
-            let (name, bytes) = member(&mut cursor, file)?;
+            let (name, member) = member(&mut cursor, file)?;
             if idx_by_name.insert(name.clone(), members.len()).is_some() {
                 return Err(malformed!("member `{}` occurs twice", quoted(&name)));
             }
-            members.push((name, bytes));
+            members.push((name, member));
         }
         Ok(Self { members, idx_by_name })
     }
@@ -58,8 +61,17 @@ impl Archive {
         self.members.iter().map(|(name, _)| name.as_str())
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<Bytes> {
-        self.idx_by_name.get(name).map(|idx| self.members[*idx].1.clone())
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.idx_by_name.contains_key(name)
+    }
+
+    /// A member's bytes, if there is one of this name.
+    pub(super) fn get(&self, name: &str) -> Result<Option<Bytes>, Refusal> {
+        match self.idx_by_name.get(name).map(|idx| &self.members[*idx].1) {
+            None => Ok(None),
+            Some(Ok(bytes)) => Ok(Some(bytes.clone())),
+            Some(Err(state)) => Err(Refusal::Unsupported(format!("the {state} member `{}`", quoted(name)))),
+        }
     }
 }
 
@@ -102,7 +114,7 @@ fn find_directory(file: &[u8]) -> Result<Directory, Refusal> {
 }
 
 /// Reads one entry of the directory and finds its data.
-fn member(cursor: &mut Cursor<'_>, file: &Bytes) -> Result<(String, Bytes), Refusal> {
+fn member(cursor: &mut Cursor<'_>, file: &Bytes) -> Result<(String, Member), Refusal> {
     const WHAT: &str = "the archive's directory";
     if cursor.array::<4>(WHAT)? != MEMBER {
         return Err(malformed!("the archive's directory is damaged"));
@@ -121,10 +133,10 @@ fn member(cursor: &mut Cursor<'_>, file: &Bytes) -> Result<(String, Bytes), Refu
     let extra = cursor.take(u64::from(n_extra), WHAT)?;
     cursor.take(u64::from(n_comment), WHAT)?;
     if flags & 1 != 0 {
-        return Err(Refusal::Unsupported(format!("the encrypted member `{shown}`")));
+        return Ok((name.to_owned(), Err("encrypted")));
     }
     if method != 0 {
-        return Err(Refusal::Unsupported(format!("the compressed member `{shown}`")));
+        return Ok((name.to_owned(), Err("compressed")));
     }
     let [size, stored, offset] = widen([size, stored, offset], extra)?;
     if size != stored {
@@ -132,7 +144,7 @@ fn member(cursor: &mut Cursor<'_>, file: &Bytes) -> Result<(String, Bytes), Refu
     }
     let data =
         data(file, offset, size).ok_or_else(|| malformed!("member `{shown}` lies outside the file"))?;
-    Ok((name.to_owned(), data))
+    Ok((name.to_owned(), Ok(data)))
 }
 
 /// Replaces numbers that are all ones by those of the 64-bit extension, which lists just these in order.

@@ -19,7 +19,7 @@ pub(super) fn affine<const N: usize>(
     first: f32,
     n_step: u32,
 ) -> (f32, f32) {
-    let low = x.iter().copied().fold(0.0_f32, f32::min);
+    let mut low = x.iter().copied().fold(0.0_f32, f32::min);
     let high = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     // Written so that values that are not numbers end here too.
     if high.partial_cmp(&low) != Some(std::cmp::Ordering::Greater) {
@@ -27,7 +27,7 @@ pub(super) fn affine<const N: usize>(
     }
     let sum_w: f32 = weights.iter().sum();
     let sum_x: f32 = weights.iter().zip(x).map(|(w, x)| w * x).sum();
-    let round = |inverse: f32| x.map(|x| (inverse * (x - low)).round_ties_even().clamp(0.0, max_q));
+    let round = |inverse: f32, low: f32| x.map(|x| (inverse * (x - low)).round_ties_even().clamp(0.0, max_q));
     let error = |scale: f32, low: f32, q: &[f32; N]| {
         let terms = weights.iter().zip(x).zip(q).map(|((w, x), q)| {
             let off = scale * q + low - x;
@@ -37,10 +37,11 @@ pub(super) fn affine<const N: usize>(
     };
 
     let inverse = max_q / (high - low);
-    let mut best = (1.0 / inverse, low);
-    let mut least = error(best.0, best.1, &round(inverse));
+    let mut scale = 1.0 / inverse;
+    let mut least = error(scale, low, &round(inverse, low));
     for step in 0..=n_step {
-        let q = round((max_q + first + 0.1 * step as f32) / (high - low));
+        // As in ggml, later candidates spread from the best minimum so far.
+        let q = round((max_q + first + 0.1 * step as f32) / (high - low), low);
         let (mut sum_q, mut sum_qq, mut sum_xq) = (0.0, 0.0, 0.0);
         for ((w, x), q) in weights.iter().zip(x).zip(&q) {
             sum_q += w * q;
@@ -58,10 +59,11 @@ pub(super) fn affine<const N: usize>(
         }
         let fitted_error = error(fitted.0, fitted.1, &q);
         if fitted_error < least {
-            (best, least) = (fitted, fitted_error);
+            (scale, low) = fitted;
+            least = fitted_error;
         }
     }
-    (best.0, -best.1)
+    (scale, -low)
 }
 
 /// Fits `x ≈ scale·q` with `q` from `−max_q` to `max_q − 1`, weighted by `x²`. Returns the scale, which is
