@@ -23,8 +23,8 @@ impl Canvas {
         self.size_px
     }
 
-    pub(crate) fn inks(&self) -> &[Ink] {
-        &self.inks
+    pub(crate) fn into_inks(self) -> Vec<Ink> {
+        self.inks
     }
 
     /// Sets every pixel; the closure gets the pixel's place.
@@ -64,13 +64,21 @@ impl Canvas {
         }
     }
 
-    /// Lays another canvas of the same size over this one, where `mask` says (0..1).
-    pub(crate) fn lay_over(&mut self, other: &Self, mask: impl Fn(f32, f32) -> f32) {
-        let width_px = self.size_px[0];
-        for (idx, (out, above)) in self.inks.iter_mut().zip(&other.inks).enumerate() {
-            let cover = mask((idx % width_px) as f32, (idx / width_px) as f32).clamp(0.0, 1.0);
-            for (below, above) in out.iter_mut().zip(above) {
-                *below += (above - *below) * cover;
+    /// Lays another canvas over this one with its corner at `origin_px`, as far as `mask` says (0..1, of a
+    /// place on this canvas). What hangs over the edge is cut.
+    pub(crate) fn lay_over(&mut self, other: &Self, origin_px: [usize; 2], mask: impl Fn(f32, f32) -> f32) {
+        let [width_px, height_px] = self.size_px;
+        let n_row = other.size_px[1].min(height_px.saturating_sub(origin_px[1]));
+        let n_column = other.size_px[0].min(width_px.saturating_sub(origin_px[0]));
+        for row in 0..n_row {
+            let y = origin_px[1] + row;
+            for column in 0..n_column {
+                let x = origin_px[0] + column;
+                let cover = mask(x as f32, y as f32).clamp(0.0, 1.0);
+                let out = &mut self.inks[y * width_px + x];
+                for (below, above) in out.iter_mut().zip(other.inks[row * other.size_px[0] + column]) {
+                    *below += (above - *below) * cover;
+                }
             }
         }
     }
@@ -117,6 +125,12 @@ impl Blob {
         let (sin, cos) = self.angle.sin_cos();
         [u * cos - v * sin, u * sin + v * cos]
     }
+}
+
+/// By how much textures and lines grow with the cells: whole steps, so that the small jitter of a cell's
+/// size leaves them alone.
+pub(crate) fn magnification(scale: f32) -> f32 {
+    scale.round().max(1.0)
 }
 
 /// Coverage of a pixel at a signed distance from an edge that is `soft_px` wide.

@@ -9,7 +9,7 @@ use std::f32::consts::TAU;
 use rand::Rng;
 
 use super::Draw;
-use super::canvas::{Blob, Canvas, Ink, cover, noise};
+use super::canvas::{Blob, Canvas, Ink, cover, magnification, noise};
 use super::truth::Localisation;
 
 /// How a nucleus looks.
@@ -24,6 +24,8 @@ pub(crate) struct Nucleus {
     pub(crate) n_nucleolus: usize,
     /// Chromogen in the nucleus.
     pub(crate) label: f32,
+    /// Enlarges the chromatin pattern.
+    pub(crate) magnified: f32,
 }
 
 impl Nucleus {
@@ -35,6 +37,7 @@ impl Nucleus {
             clumps: 0.25,
             n_nucleolus: 0,
             label: 0.0,
+            magnified: magnification(scale),
         }
     }
 
@@ -51,16 +54,18 @@ impl Nucleus {
             clumps: 0.75,
             n_nucleolus: rng.random_range(1..3),
             label: 0.0,
+            magnified: magnification(scale),
         }
     }
 
     pub(crate) fn paint(&self, canvas: &mut Canvas, centre: [f32; 2], rng: &mut Draw) {
         let salt: u32 = rng.random();
         let blob = self.blob;
+        let fine = 0.45 / self.magnified;
         let base = if self.label > 0.0 { self.dye * 0.45 } else { self.dye };
         canvas.paint(centre, blob.reach_px(), |x, y| {
             let (distance_px, share) = blob.measure(x, y);
-            let grain = noise(x * 0.45, y * 0.45, salt) - 0.5;
+            let grain = noise(x * fine, y * fine, salt) - 0.5;
             let rim = if share > 0.72 { 0.22 } else { 0.0 };
             let dye = base * (1.0 + self.clumps * (grain + rim));
             (cover(distance_px, 1.4), [dye, 0.12, self.label * (1.0 + 0.25 * grain)])
@@ -69,7 +74,7 @@ impl Nucleus {
             let turn = rng.random_range(0.0..TAU);
             let out = rng.random_range(0.0..0.45) * blob.radii_px[0].min(blob.radii_px[1]);
             let place = [centre[0] + out * turn.cos(), centre[1] + out * turn.sin()];
-            dot(canvas, place, rng.random_range(1.3..2.0), [base * 1.7, 0.5, self.label]);
+            dot(canvas, place, self.magnified * rng.random_range(1.3..2.0), [base * 1.7, 0.5, self.label]);
         }
     }
 }
@@ -89,6 +94,7 @@ pub(crate) fn spindle(canvas: &mut Canvas, centre: [f32; 2], angle: f32, scale: 
         clumps: 0.2,
         n_nucleolus: 0,
         label: 0.0,
+        magnified: magnification(scale),
     };
     nucleus.paint(canvas, centre, rng);
 }
@@ -103,6 +109,7 @@ pub(crate) fn lymphocyte(canvas: &mut Canvas, centre: [f32; 2], scale: f32, rng:
         clumps: 0.12,
         n_nucleolus: 0,
         label: 0.0,
+        magnified: magnification(scale),
     };
     nucleus.paint(canvas, centre, rng);
 }
@@ -130,10 +137,11 @@ pub(crate) fn plasma_cell(canvas: &mut Canvas, centre: [f32; 2], scale: f32, rng
 /// A pale cell with a nucleus of three to four dark lobes.
 pub(crate) fn neutrophil(canvas: &mut Canvas, centre: [f32; 2], scale: f32, rng: &mut Draw) {
     let radius_px = scale * rng.random_range(6.8..7.6);
+    let fine = 1.1 / magnification(scale);
     let salt: u32 = rng.random();
     let body = Blob::round(radius_px);
     canvas.paint(centre, body.reach_px(), |x, y| {
-        let granule = if noise(x * 1.1, y * 1.1, salt) > 0.74 { 0.28 } else { 0.06 };
+        let granule = if noise(x * fine, y * fine, salt) > 0.74 { 0.28 } else { 0.06 };
         (cover(body.measure(x, y).0, 1.4), [0.02, granule, 0.0])
     });
     let n_lobe = rng.random_range(3..5);
@@ -149,10 +157,11 @@ pub(crate) fn neutrophil(canvas: &mut Canvas, centre: [f32; 2], scale: f32, rng:
 /// A cell full of coarse orange-red granules with a nucleus of two lobes.
 pub(crate) fn eosinophil(canvas: &mut Canvas, centre: [f32; 2], scale: f32, rng: &mut Draw) {
     let radius_px = scale * rng.random_range(6.9..7.7);
+    let fine = 0.9 / magnification(scale);
     let salt: u32 = rng.random();
     let body = Blob::round(radius_px);
     canvas.paint(centre, body.reach_px(), |x, y| {
-        let granule = if noise(x * 0.9, y * 0.9, salt) > 0.5 { 1.75 } else { 1.15 };
+        let granule = if noise(x * fine, y * fine, salt) > 0.5 { 1.75 } else { 1.15 };
         (cover(body.measure(x, y).0, 1.4), [0.0, granule, 0.0])
     });
     let turn = rng.random_range(0.0..TAU);
@@ -167,6 +176,8 @@ pub(crate) fn eosinophil(canvas: &mut Canvas, centre: [f32; 2], scale: f32, rng:
 pub(crate) fn mitosis(canvas: &mut Canvas, centre: [f32; 2], scale: f32, rng: &mut Draw) {
     let body = Blob { dent: 0.04, ..Blob::round(scale * rng.random_range(11.0..12.5)) };
     canvas.paint(centre, body.reach_px(), |x, y| (cover(body.measure(x, y).0, 2.0), [0.03, 0.10, 0.0]));
+    let magnified = magnification(scale);
+    let fine = 0.8 / magnified;
     let angle = rng.random_range(0.0..TAU);
     let (sin, cos) = angle.sin_cos();
     let plates: &[f32] = match rng.random_range(0..3) {
@@ -183,8 +194,8 @@ pub(crate) fn mitosis(canvas: &mut Canvas, centre: [f32; 2], scale: f32, rng: &m
             dent: 0.05,
         };
         let salt: u32 = rng.random();
-        canvas.paint(at, plate.reach_px() + 1.5, |x, y| {
-            let ragged = (noise(x * 0.8, y * 0.8, salt) - 0.5) * 2.2;
+        canvas.paint(at, plate.reach_px() + 1.5 * magnified, |x, y| {
+            let ragged = (noise(x * fine, y * fine, salt) - 0.5) * 2.2 * magnified;
             (cover(plate.measure(x, y).0 + ragged, 1.0), [2.3, 0.1, 0.0])
         });
     }

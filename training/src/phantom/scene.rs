@@ -7,7 +7,7 @@
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use super::canvas::{cover, noise};
+use super::canvas::{cover, magnification, noise};
 use super::stain::Lab;
 use super::tissue::{Painter, scatter};
 use super::truth::{Infiltrate, Localisation, Marker, Nuclei, Pattern, Stain, Truth};
@@ -205,13 +205,14 @@ impl Plan {
     fn paint_glands(&self, painter: &mut Painter, rng: &mut Draw) {
         painter.stroma(5.0, rng);
         let size_px = painter.canvas.size_px();
-        let area = (size_px[0] * size_px[1]) as f32 / (168.0 * 168.0);
+        let field_px = 168.0 * painter.magnified();
+        let area = (size_px[0] * size_px[1]) as f32 / (field_px * field_px);
         // A picture the size of a training crop gets exactly n_gland; a larger field as many per area.
         let n_gland = if area < 2.5 { self.n_gland } else { (self.n_gland as f32 * area).round() as usize };
         let room_px = if area < 2.5 {
             (size_px[0].min(size_px[1]) as f32, (size_px[0] * size_px[1]) as f32)
         } else {
-            (168.0, 168.0 * 168.0)
+            (field_px, field_px * field_px)
         };
         let widest_px = [0.40, 0.36, 0.30, 0.27, 0.25, 0.20, 0.172, 0.165, 0.155][self.n_gland.min(8)];
         let radius_px = (widest_px * room_px.1.sqrt()).min(0.45 * room_px.0) * rng.random_range(0.92..1.0);
@@ -252,9 +253,11 @@ impl Plan {
         let salt: u32 = rng.random();
         let far_px = reach_px * (1.0 - 2.0 * share);
         let is_dead = self.dead_part == DeadPart::Present;
+        let magnified = magnification(painter.scale);
         let dead = move |x: f32, y: f32| {
             let along = (x - half_x) * cos + (y - half_y) * sin;
-            let wavy = 22.0 * (noise(x / 30.0, y / 30.0, salt) - 0.5);
+            let wave_px = 30.0 * magnified;
+            let wavy = 22.0 * magnified * (noise(x / wave_px, y / wave_px, salt) - 0.5);
             if is_dead { cover(far_px - along - wavy, 5.0) } else { 0.0 }
         };
         if self.mitoses == Mitoses::Present {
@@ -262,7 +265,8 @@ impl Plan {
                 .into_iter()
                 .filter(|&[x, y]| within(size_px, [x, y], 11.0) && dead(x, y) == 0.0)
                 .collect();
-            let per_field = (size_px[0] * size_px[1]) as f32 / (168.0 * 168.0);
+            let field_px = 168.0 * magnified;
+            let per_field = (size_px[0] * size_px[1]) as f32 / (field_px * field_px);
             let n_mitosis = ((rng.random_range(3..7) as f32) * per_field).round().max(2.0) as usize;
             let chosen: Vec<[f32; 2]> = alive.choose_multiple(rng, n_mitosis).copied().collect();
             painter.mitoses(&chosen, rng);
@@ -272,7 +276,7 @@ impl Plan {
         }
         let mut other = Painter::new(size_px, self.stain, painter.scale, rng);
         other.necrosis(rng);
-        painter.canvas.lay_over(&other.canvas, dead);
+        painter.canvas.lay_over(&other.canvas, [0, 0], dead);
         painter.marks.retain(|mark| dead(mark.centre_px[0], mark.centre_px[1]) < 0.5);
         painter
             .marks
@@ -287,7 +291,7 @@ impl Plan {
     pub(crate) fn develop(&self, size_px: [u32; 2], settings: &Settings, rng: &mut Draw) -> Phantom {
         let lab = Lab::draw(self.stain, settings, rng);
         let (painter, truth) = self.paint(size_px.map(|side| side as usize), settings, rng);
-        Phantom { tile: lab.develop(&painter.canvas), truth }
+        Phantom { tile: lab.develop(painter.canvas), truth }
     }
 }
 

@@ -58,11 +58,11 @@ impl Lab {
     }
 
     /// The picture that the sensor sees.
-    pub(crate) fn develop(&self, canvas: &Canvas) -> RgbTile {
+    pub(crate) fn develop(&self, canvas: Canvas) -> RgbTile {
         let [width_px, height_px] = canvas.size_px();
         let mut light: Vec<[f32; 3]> = canvas
-            .inks()
-            .iter()
+            .into_inks()
+            .into_iter()
             .map(|ink| {
                 [0, 1, 2].map(|channel| {
                     let density: f32 =

@@ -8,7 +8,7 @@ use std::f32::consts::TAU;
 use rand::Rng;
 
 use super::Draw;
-use super::canvas::{Blob, Canvas, Ink, cover, lattice, noise};
+use super::canvas::{Blob, Canvas, Ink, cover, lattice, magnification, noise};
 use super::cells::{self, CellLabel, Nucleus};
 use super::truth::{Infiltrate, Localisation, Mark, MarkKind, Marker, Nuclei, Stain};
 
@@ -38,9 +38,14 @@ impl Painter {
         }
     }
 
+    /// Area in pixels of a picture that is not magnified.
     fn area_px(&self) -> f32 {
         let [width, height] = self.canvas.size_px();
-        (width * height) as f32
+        (width * height) as f32 / (self.magnified() * self.magnified())
+    }
+
+    pub(crate) fn magnified(&self) -> f32 {
+        magnification(self.scale)
     }
 
     /// Wavy eosinophilic bundles with pale clefts; `n_spindle` nuclei per 10⁴ px² lie along them.
@@ -97,14 +102,16 @@ impl Painter {
         let stain = self.stain;
         let salt: u32 = rng.random();
         let wash = labels.wash(rng);
-        self.canvas.paint(centre, outline.reach_px() + 4.0, |x, y| {
+        let magnified = self.magnified();
+        let fine = 0.25 / magnified;
+        self.canvas.paint(centre, outline.reach_px() + 4.0 * magnified, |x, y| {
             let (distance_px, _) = outline.measure(x, y);
-            let ragged = if regular { 1.5 } else { 4.0 };
-            let depth = -distance_px + ragged * (noise(x * 0.25, y * 0.25, salt) - 0.5);
+            let ragged = magnified * if regular { 1.5 } else { 4.0 };
+            let depth = -distance_px + ragged * (noise(x * fine, y * fine, salt) - 0.5);
             if depth > wall_px {
-                return (1.0, lumen_ink(stain, depth - wall_px));
+                return (1.0, lumen_ink(stain, (depth - wall_px) / magnified));
             }
-            (cover(distance_px - 1.0, 1.5), wall_ink(stain, depth, wall_px, wash))
+            (cover(distance_px - 1.0, 1.5), wall_ink(stain, depth / magnified, wall_px / magnified, wash))
         });
         // Nuclei sit at the base, away from the lumen; malignant ones pile up.
         let spacing_px = self.scale * shrink * if regular { 11.0 } else { 13.5 };
@@ -139,9 +146,10 @@ impl Painter {
 
     fn cell_border(&mut self, centre: [f32; 2], radius_px: f32, dye: f32) {
         let ring = Blob::round(radius_px);
-        self.canvas.paint(centre, radius_px + 3.0, |x, y| {
+        let half_px = 1.2 * self.magnified();
+        self.canvas.paint(centre, radius_px + half_px + 1.8, |x, y| {
             let distance_px = ring.measure(x, y).0.abs();
-            (cover(distance_px - 1.2, 1.2), [0.1, 0.1, dye])
+            (cover(distance_px - half_px, 1.2), [0.1, 0.1, dye])
         });
     }
 
@@ -156,15 +164,17 @@ impl Painter {
         let cell_labels: Vec<CellLabel> = (0..columns * rows).map(|_| labels.roll(rng)).collect();
         let wash = labels.wash(rng);
         let stain = self.stain;
+        let magnified = self.magnified();
+        let fine = 0.3 / magnified;
         self.canvas.fill(|x, y| {
             let (cell_idx, border_px) = mosaic.nearest(x, y);
             let label = cell_labels.get(cell_idx).copied().unwrap_or(CellLabel::UNLABELLED);
-            let grain = noise(x * 0.3, y * 0.3, salt) - 0.5;
+            let grain = noise(x * fine, y * fine, salt) - 0.5;
             let mut ink = cytoplasm_ink(stain, grain, wash);
-            let on_border = cover(border_px - 1.3, 1.5);
+            let on_border = cover(border_px - 1.3 * magnified, 1.5);
             ink[2] += label.at(Localisation::Cytoplasmic) * (1.0 + 0.3 * grain) * (1.0 - on_border * 0.4);
             if label.at(Localisation::Membranous) > 0.0 {
-                ink[2] += label.dye * cover(border_px - 2.4, 1.6);
+                ink[2] += label.dye * cover(border_px - 2.4 * magnified, 1.6);
             } else {
                 ink[1] *= 1.0 - 0.45 * on_border;
             }
@@ -203,7 +213,13 @@ impl Painter {
         let [salt, coarse_salt]: [u32; 2] = rng.random();
         let stain = self.stain;
         let scale = self.scale;
+        let magnified = self.magnified();
         self.canvas.fill(|x, y| {
+            // Seen closely, grains of square noise would line up; they are shifted against one another.
+            let shift = |a: f32, b: f32| {
+                if magnified > 1.0 { 14.0 * noise(a / 9.0, b / 9.0, coarse_salt) } else { 0.0 }
+            };
+            let [x, y] = [x + shift(x, y), y + shift(y, x)];
             let fine = noise(x * 0.55 / scale, y * 0.55 / scale, salt);
             let coarse = noise(x * 0.06 / scale, y * 0.06 / scale, coarse_salt);
             let amount = 0.30 + 0.55 * fine * fine + 0.35 * coarse;
@@ -218,9 +234,9 @@ impl Painter {
         let n_ghost = (self.area_px() / 1e4 * 7.0) as usize;
         for centre in scatter(size_px, n_ghost, 16.0 * scale, rng) {
             let ghost = Blob { dent: 0.08, ..Blob::round(scale * rng.random_range(6.5..8.5)) };
-            self.canvas.paint(centre, ghost.reach_px() + 1.0, |x, y| {
+            self.canvas.paint(centre, ghost.reach_px() + magnified, |x, y| {
                 let edge_px = ghost.measure(x, y).0.abs();
-                (0.55 * cover(edge_px - 0.8, 1.4), [0.18, 0.95, 0.0])
+                (0.55 * cover(edge_px - 0.8 * magnified, 1.4), [0.18, 0.95, 0.0])
             });
         }
         let n_dust = (self.area_px() / 1e4 * 9.0) as usize;
