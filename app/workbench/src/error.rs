@@ -32,6 +32,9 @@ pub enum WorkbenchError {
     /// The view shows nothing of the slide.
     #[error("the view lies outside the slide")]
     EmptyView,
+    /// The model cannot take a view of this shape.
+    #[error("the model cannot see this view: {0}")]
+    Unseeable(Arc<str>),
     /// Nobody waits for the answer any more.
     #[error("the request was withdrawn")]
     Cancelled,
@@ -55,6 +58,7 @@ impl Hint for WorkbenchError {
             Self::Slide(error) => error.hint(),
             Self::NotOpen => Some("open it again"),
             Self::EmptyView => Some("move the slide into view"),
+            Self::Unseeable(_) => Some("choose a view that is less long and thin"),
             Self::Bug => Some("please report it with the steps that led to it"),
             Self::NoSuchTile { .. } | Self::Cancelled | Self::Encode(_) => None,
         }
@@ -80,6 +84,7 @@ impl WorkbenchError {
             Self::NotOpen => "not_open",
             Self::NoSuchTile { .. } => "no_such_tile",
             Self::EmptyView => "empty_view",
+            Self::Unseeable(_) => "unseeable",
             Self::Cancelled => "cancelled",
             Self::Encode(_) => "encode",
             Self::Bug => "bug",

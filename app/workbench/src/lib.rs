@@ -4,6 +4,7 @@
 //! JPEG to a deep-zoom viewer ([`TileFeed`], laid out by [`TilePlan`]), turns the current view into pixels for
 //! a model ([`read_view`]), and keeps the last errors in the form a window shows ([`RecentErrors`]).
 
+mod ask;
 mod cache;
 mod error;
 mod feed;
@@ -12,6 +13,7 @@ mod registry;
 mod view;
 mod workbench;
 
+pub use ask::{SeenView, ViewQuestion};
 pub use error::{ErrorReport, RecentErrors, WorkbenchError};
 pub use feed::{FeedOptions, FeedStats, RequestId, TileBytes, TileFeed, TileResult};
 pub use plan::{TILE_PX, TilePlan};
