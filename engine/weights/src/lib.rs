@@ -11,6 +11,7 @@ pub mod convert;
 mod cursor;
 mod error;
 mod gguf;
+pub mod inspect;
 mod kind;
 mod map;
 mod safetensors;

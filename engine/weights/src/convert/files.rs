@@ -105,6 +105,35 @@ impl ModelFiles {
 }
 
 impl About {
+    /// What a folder says about its model: the name of the folder, and of its `README.md` the licence and
+    /// the base that the head states between two lines of dashes.
+    pub fn read(folder: &Path) -> Self {
+        let name = folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
+        let card = read_text(&folder.join("README.md")).unwrap_or_default();
+        let head: Vec<&str> = match card.strip_prefix("---") {
+            Some(rest) => rest.lines().skip(1).take_while(|line| line.trim_end() != "---").collect(),
+            None => Vec::new(),
+        };
+        let stated = |key: &str| {
+            let idx = head
+                .iter()
+                .position(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')))?;
+            let value = head[idx][key.len() + 1..].trim();
+            // Either behind the colon or as the first item of a list below.
+            let value =
+                if value.is_empty() { head.get(idx + 1)?.trim().strip_prefix('-')?.trim() } else { value };
+            Some(value.trim_matches(['"', '\'', '[', ']']).to_owned())
+        };
+        let licence =
+            stated("license").filter(|licence| licence != "other").or_else(|| stated("license_name"));
+        Self {
+            name: name.unwrap_or_default(),
+            licence: licence.unwrap_or_default(),
+            base: stated("base_model").unwrap_or_default(),
+            card,
+        }
+    }
+
     fn short_card(&self) -> String {
         let or_unknown = |text: &str| if text.is_empty() { "not stated".to_owned() } else { text.to_owned() };
         let (name, base, licence) =
@@ -125,4 +154,29 @@ fn read_text(path: &Path) -> Result<String, WeightError> {
         )));
     }
     fs::read_to_string(path).map_err(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cards_state_licence_and_base() {
+        let check = |card: &str, licence: &str, base: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("README.md"), card).unwrap();
+            let about = About::read(folder.path());
+            assert_eq!((about.licence.as_str(), about.base.as_str()), (licence, base), "{card}");
+        };
+        check(
+            "---\nlicense: apache-2.0\nbase_model:\n- Qwen/Qwen2.5-VL-3B\n---\n# x\n",
+            "apache-2.0",
+            "Qwen/Qwen2.5-VL-3B",
+        );
+        check("---\nlicense: other\nlicense_name: qwen-research\n---\n", "qwen-research", "");
+        check("---\nlicense: \"mit\"\nbase_model: [\"a/b\"]\n", "mit", "a/b");
+        check("license: mit\n", "", "");
+        check("", "", "");
+        check("---", "", "");
+    }
 }

@@ -85,6 +85,27 @@ impl MetaValue {
         }
     }
 
+    /// The value as JSON, for people and scripts; `None` for lists of more than sixteen.
+    pub fn to_json(&self) -> Option<serde_json::Value> {
+        use serde_json::json;
+        Some(match self {
+            Self::F32(x) => json!(x),
+            Self::F64(x) => json!(x),
+            Self::Bool(x) => json!(x),
+            Self::String(x) => json!(x),
+            Self::Array(MetaArray::F32(x)) if x.len() <= 16 => json!(x),
+            Self::Array(MetaArray::F64(x)) if x.len() <= 16 => json!(x),
+            Self::Array(MetaArray::Bool(x)) if x.len() <= 16 => json!(x),
+            Self::Array(MetaArray::String(x)) if x.len() <= 16 => json!(x),
+            Self::U64(x) => json!(x),
+            Self::Array(_) => {
+                let numbers = self.integers().filter(|numbers| numbers.len() <= 16)?;
+                json!(numbers.into_iter().map(|x| i64::try_from(x).ok()).collect::<Vec<_>>())
+            }
+            _ => json!(i64::try_from(self.integer()?).ok()?),
+        })
+    }
+
     fn integer(&self) -> Option<i128> {
         Some(match self {
             Self::U8(x) => i128::from(*x),
