@@ -97,3 +97,6 @@ pub(crate) fn wordings() -> Vec<&'static str> {
     }
     words
 }
+
+#[cfg(test)]
+mod tests;
