@@ -19,6 +19,7 @@ pub use self::files::ModelFiles;
 pub use self::recipe::Recipe;
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use self::config::Config;
@@ -69,7 +70,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// [`WeightError::Convert`] where the configuration, the tokenizer or the set of tensors is not that of a
-/// Qwen2.5-VL model, or the folder is not empty; [`WeightError::MissingTensor`]; [`WeightError::Write`].
+/// Qwen2.5-VL model; [`WeightError::Write`], also where the folder is not empty.
 pub fn write_bundle(
     weights: &dyn WeightSource,
     files: &ModelFiles,
@@ -78,7 +79,7 @@ pub fn write_bundle(
     folder: &Path,
     progress: &dyn Fn(&str),
 ) -> Result<Summary, WeightError> {
-    let refuse = |cause: String| WeightError::Convert { cause, path: folder.to_owned() };
+    let refuse = |cause: String| WeightError::Convert { cause };
     let config = Config::parse(files).map_err(refuse)?;
     let planned = names::plan(weights, &config).map_err(refuse)?;
     let (text, vision): (Vec<_>, Vec<_>) = planned.into_iter().partition(|planned| !planned.is_vision);
@@ -86,7 +87,7 @@ pub fn write_bundle(
     let write_failed = |source| WeightError::Write { path: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(write_failed)?;
     if fs::read_dir(folder).map_err(write_failed)?.next().is_some() {
-        return Err(refuse("the folder to be written is not empty".to_owned()));
+        return Err(write_failed(io::Error::new(io::ErrorKind::AlreadyExists, "the folder is not empty")));
     }
 
     let mut writer = text_writer(files, &config, recipe, about, &text).map_err(refuse)?;

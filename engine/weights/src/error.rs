@@ -98,12 +98,10 @@ pub enum WeightError {
         n_byte: usize,
     },
     /// A model that cannot be converted.
-    #[error("cannot convert the model: {cause}: {}", path.display())]
+    #[error("cannot convert the model: {cause}")]
     Convert {
         /// What stands in the way.
         cause: String,
-        /// The model or the folder to be written.
-        path: PathBuf,
     },
 }
 

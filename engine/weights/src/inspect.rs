@@ -124,7 +124,10 @@ pub fn inspect(path: &Path) -> Result<Contents, WeightError> {
     let or_stated =
         |text: String, key: &str| Some(text).filter(|text| !text.is_empty()).or_else(|| stated(key));
     let of_config = config["architectures"][0].as_str().or(config["model_type"].as_str()).map(str::to_owned);
-    let of_weights = || weights.iter().find_map(|file| file.architecture.clone());
+    // A vision tower alone, which GGUF calls `clip`, is not what a folder is about.
+    let has_text = |file: &&WeightFile| file.architecture.as_deref() != Some("clip");
+    let of_weights =
+        || weights.iter().filter(has_text).chain(&weights).find_map(|file| file.architecture.clone());
     Ok(Contents {
         kind,
         architecture: of_config.or_else(of_weights),

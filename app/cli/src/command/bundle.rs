@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use eosin_session::manifest::{BundleKind, Manifest};
-use eosin_weights::SafetensorsFolder;
 use eosin_weights::convert::{About, ModelFiles, Recipe, Summary, size_label, write_bundle};
 use eosin_weights::inspect::{Contents, Kind, inspect};
+use eosin_weights::{SafetensorsFolder, WeightSource as _};
 
 use crate::printer::{Printer, advised, told};
 
@@ -175,7 +175,7 @@ fn quantize(args: QuantizeArgs, printer: &Printer) -> anyhow::Result<()> {
     about.licence = licence.unwrap_or(about.licence);
 
     let part = PartialFolder::beside(&out)?;
-    let bar = printer.progress(0);
+    let bar = printer.progress(weights.names().len() as u64);
     let progress = |_: &str| bar.inc(1);
     let recipe = Recipe::from(kind);
     let summary = write_bundle(&weights, &files, recipe, &about, &part.path, &progress).map_err(told)?;
