@@ -51,7 +51,7 @@ fn check(kind: &str) {
         let name = |what: &str| format!("{kind}.{case}.{what}");
         let (greedy, margins) = (references.integers(&name("greedy")), references.floats(&name("margin")).1);
         for (step, (id, margin)) in greedy.iter().zip(&margins).enumerate() {
-            let values: Vec<f32> = logits.into_data().into_vec().unwrap();
+            let values: Vec<f32> = logits.into_data().try_into_vec().unwrap();
             if step == 0 {
                 let distance = relative(&values, &references.floats(&name("logits")).1);
                 assert!(distance <= LOGITS, "{kind} {case}: logits are {distance} off");

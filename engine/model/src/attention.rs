@@ -14,6 +14,10 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 /// Query rows taken at once on the general path when no gradient is wanted.
 const QUERY_ROWS: usize = 256;
 
+/// Queries up to which the general path serves on the processor, too: the library's attention copies all keys
+/// and values out of a cache first, which a step of generation would pay for in full.
+const FEW_ROWS: usize = 8;
+
 /// Added to forbidden scores; finite, so that a row where all is forbidden stays a number.
 const FORBIDDEN: f32 = -1e30;
 
@@ -69,9 +73,9 @@ pub struct Mask {
     forbidden: Option<Tensor<4, Bool>>,
 }
 
-/// Whether the tensor library's own attention serves: on the processor, without gradients.
-fn is_plain_cpu(device: &Device) -> bool {
-    !device.is_autodiff() && *device == Device::flex()
+/// Whether the tensor library's own attention serves: on the processor, without gradients, for many queries.
+fn is_library_path(device: &Device, n_query: usize) -> bool {
+    n_query > FEW_ROWS && !device.is_autodiff() && *device == Device::flex()
 }
 
 impl Mask {
@@ -79,7 +83,7 @@ impl Mask {
     pub fn new(visibility: Visibility, n_query: usize, n_key: usize, device: &Device) -> Self {
         let queries = n_key - n_query..n_key;
         let mut mask = Self { visibility, bias: None, forbidden: None };
-        if is_plain_cpu(device) {
+        if is_library_path(device, n_query) {
             if let Visibility::CausalSegments(_) = &mask.visibility
                 && let Some((n_sample, forbidden)) = mask.visibility.forbidden(queries, n_key)
             {
@@ -108,13 +112,12 @@ impl Mask {
 /// - `key`, `value`: `[b, h_kv, s, d]`, `h` a multiple of `h_kv`; query head i reads key head i / (h / `h_kv`)
 /// - returns: `[b, h, t, d]`
 pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: &Mask) -> Tensor<4> {
-    let device = query.device();
-    if is_plain_cpu(&device) {
+    let (device, n_query, n_key) = (query.device(), query.dims()[2], key.dims()[2]);
+    if is_library_path(&device, n_query) {
         let is_causal = matches!(mask.visibility, Visibility::Causal);
         let options = AttentionModuleOptions { is_causal, ..AttentionModuleOptions::default() };
         return library_attention(query, key, value, mask.forbidden.clone(), None, options);
     }
-    let (n_query, n_key) = (query.dims()[2], key.dims()[2]);
     if device.is_autodiff() || n_query <= QUERY_ROWS {
         return attend_rows(query, &key, &value, mask.bias.clone());
     }
@@ -225,8 +228,12 @@ mod tests {
         check(Visibility::Causal, [1, 4, 2, 7, 7, 8]);
         check(Visibility::Causal, [2, 6, 2, 4, 9, 4]);
         check(Visibility::Causal, [1, 4, 2, 1, 9, 4]);
+        check(Visibility::Causal, [1, 4, 2, 20, 33, 4]);
+        check(Visibility::All, [2, 3, 3, 20, 20, 8]);
         let segments = vec![vec![0, 0, 0, 1, 1, 1, 1], vec![9, 9, 2, 2, 2, 2, 3]];
         check(Visibility::CausalSegments(segments.clone()), [2, 4, 2, 7, 7, 8]);
         check(Visibility::CausalSegments(segments), [2, 4, 1, 3, 7, 8]);
+        let segments = vec![(0..30).map(|token| token / 7).collect()];
+        check(Visibility::CausalSegments(segments), [1, 4, 1, 24, 30, 8]);
     }
 }

@@ -248,15 +248,13 @@ impl Qwen {
     pub fn forward_train(&self, batch: &TrainBatch) -> Result<TokenLoss, ModelError> {
         let device = self.device();
         let (b, t) = (batch.ids.len(), batch.ids.first().map_or(0, Vec::len));
-        let fits = |lengths: &mut dyn Iterator<Item = usize>| lengths.all(|n| n == t);
+        let segments = batch.segments.as_deref().unwrap_or_default();
         let sound = t > 0
             && batch.taught.len() == b
-            && fits(&mut batch.ids.iter().map(Vec::len))
-            && fits(&mut batch.taught.iter().map(Vec::len))
-            && batch
-                .segments
-                .as_ref()
-                .is_none_or(|all| all.len() == b && fits(&mut all.iter().map(Vec::len)));
+            && (batch.segments.is_none() || segments.len() == b)
+            && batch.ids.iter().all(|row| row.len() == t)
+            && batch.taught.iter().all(|row| row.len() == t)
+            && segments.iter().all(|row| row.len() == t);
         if !sound {
             return Err(ModelError::Batch { cause: format!("{b} samples are not all of length {t}") });
         }

@@ -98,8 +98,7 @@ pub struct NamedTensor<'a> {
 
 /// A float tensor's values in row-major order.
 fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    let data = tensor.into_data().convert::<f32>();
-    data.into_vec().expect("values were converted to f32")
+    tensor.into_data().convert::<f32>().try_into_vec().expect("values were converted to f32")
 }
 
 impl NamedTensor<'_> {
