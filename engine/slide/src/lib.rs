@@ -10,6 +10,7 @@ mod pyramid;
 mod raw;
 mod read;
 mod resample;
+mod skew;
 mod slide;
 mod whole;
 

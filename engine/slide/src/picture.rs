@@ -37,9 +37,15 @@ pub(crate) struct Picture {
 pub fn load_picture(path: &Path) -> Result<RgbTile, SlideError> {
     let open = |source| SlideError::Open { path: path.to_path_buf(), source };
     let mut file = open_file(path).map_err(open)?;
+    // Some slides are pictures from outside: a `.mrxs` is a JPEG of the glass, an `.svs` a TIFF.
+    let vendor = whole::detect_vendor(path);
+    if vendor.as_deref().is_some_and(|vendor| vendor != "generic-tiff") {
+        return Err(open(OpenCause::WholeSlide));
+    }
     match decode(&mut file) {
         Ok(Some(picture)) => Ok(picture.tile),
-        Ok(None) => Err(open(whole::why_not_a_picture(path))),
+        Err(OpenCause::PictureTooLarge { .. }) if vendor.is_some() => Err(open(OpenCause::WholeSlide)),
+        Ok(None) => Err(open(whole::why_unrecognised(path))),
         Err(source) => Err(open(source)),
     }
 }

@@ -377,7 +377,7 @@ fn write_associated(
     directory.write_tag(Tag::BitsPerSample, &[8_u16, 8, 8][..])?;
     directory.write_tag(Tag::Compression, 1_u16)?;
     directory.write_tag(Tag::PhotometricInterpretation, 2_u16)?;
-    let text = format!("Aperio Image Library v12.0.0\r\n{name} {width}x{height}");
+    let text = format!("Aperio Image Library v12.0.0 \n{name} {width}x{height}");
     directory.write_tag(Tag::ImageDescription, text.as_str())?;
     directory.write_tag(Tag::StripOffsets, offset)?;
     directory.write_tag(Tag::SamplesPerPixel, 3_u16)?;

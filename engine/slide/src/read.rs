@@ -10,7 +10,7 @@ use eosin_core::{Region, RegionScale, RgbTile};
 
 use crate::error::SlideError;
 use crate::resample::{AreaSink, Axis, interpolate};
-use crate::slide::Slide;
+use crate::slide::{Slide, crop};
 
 /// Most pixels returned in one piece: 64 Mi, 192 MiB.
 pub const REGION_PX_MAX: u64 = 64 << 20;
@@ -58,7 +58,8 @@ impl Slide {
 
     /// Reads pixels of one level as they are stored; beyond the slide they are white.
     ///
-    /// The corner is in base pixels whatever the level, as in OpenSlide, whose pixels these are.
+    /// The corner is in base pixels whatever the level, as in OpenSlide, whose pixels these are; a level that
+    /// the installed OpenSlide misreads is averaged from a finer one instead.
     ///
     /// # Errors
     /// [`SlideError::NoSuchLevel`], [`SlideError::EmptyRegion`], [`SlideError::TooLarge`],
@@ -74,7 +75,17 @@ impl Slide {
             return Err(SlideError::NoSuchLevel { level_idx, n_level });
         }
         check_size(size_px)?;
-        self.read_source(level_idx, origin_base_px, size_px)
+        if self.reads_level(level_idx) {
+            return self.read_source(level_idx, origin_base_px, size_px);
+        }
+        let level = self.levels()[level_idx];
+        let corner = origin_base_px.map(|side| (f64::from(side) / level.downsample).round() as u32);
+        let inside = [0, 1].map(|k| level.size_px[k].saturating_sub(corner[k]).min(size_px[k]));
+        if inside.contains(&0) {
+            return Ok(white(size_px));
+        }
+        let tile = self.read_scaled(origin_base_px, inside, level.downsample)?;
+        Ok(crop(&tile, [0, 0], size_px))
     }
 
     /// The whole slide in at most `max_px` pixels a side; never enlarged.
@@ -158,8 +169,9 @@ impl Slide {
     /// The coarsest level that is fine enough.
     fn level_for(&self, downsample: f64) -> usize {
         let fine_enough = |level: &eosin_core::Level| level.downsample <= downsample * LEVEL_SLACK;
-        let indexed = self.levels().iter().enumerate().filter(|(_, level)| fine_enough(level));
-        indexed.max_by(|a, b| a.1.downsample.total_cmp(&b.1.downsample)).map_or(0, |(level_idx, _)| level_idx)
+        let indexed = self.levels().iter().enumerate();
+        let usable = indexed.filter(|(idx, level)| fine_enough(level) && self.reads_level(*idx));
+        usable.max_by(|a, b| a.1.downsample.total_cmp(&b.1.downsample)).map_or(0, |(level_idx, _)| level_idx)
     }
 }
 
@@ -167,6 +179,11 @@ impl Slide {
 fn is_copy(axis: Axis) -> bool {
     let drift = (axis.step - 1.0).abs() * axis.n_out as f64;
     axis.start.abs() + drift < 0.05 && axis.n_source >= axis.n_out
+}
+
+fn white(size_px: [u32; 2]) -> RgbTile {
+    let n_byte = size_px[0] as usize * size_px[1] as usize * 3;
+    RgbTile::new(size_px, vec![255; n_byte]).expect("the buffer was made for this size, which was checked")
 }
 
 fn check_size(size_px: [u32; 2]) -> Result<(), SlideError> {

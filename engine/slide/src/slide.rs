@@ -93,6 +93,14 @@ impl Slide {
         &self.info.levels
     }
 
+    /// Whether the pixels of a level can be had as they are stored.
+    pub(crate) fn reads_level(&self, level_idx: usize) -> bool {
+        match &self.source {
+            Source::Whole(whole) => whole.reads_level(level_idx),
+            Source::Picture(_) => true,
+        }
+    }
+
     /// Pixels of a level, from a corner in base pixels; white beyond the slide.
     pub(crate) fn read_source(
         &self,
@@ -122,10 +130,16 @@ impl std::fmt::Debug for Slide {
 
 fn open_source(path: &Path) -> Result<(Source, SlideInfo), OpenCause> {
     let mut file = picture::open_file(path)?;
-    if let Some((whole, info)) = Whole::open(path, &mut file)? {
-        return Ok((Source::Whole(whole), info));
-    }
-    let Some(picture) = picture::decode(&mut file)? else { return Err(whole::why_unrecognised(path)) };
+    let picture = match Whole::open(path, &mut file)? {
+        // One tile that is larger than the slide: no pyramid, and the picture reader has it right.
+        Some((whole, info)) if !whole.reads_level(0) => match picture::decode(&mut file) {
+            Ok(Some(picture)) => Some(picture),
+            Ok(None) | Err(_) => return Ok((Source::Whole(whole), info)),
+        },
+        Some((whole, info)) => return Ok((Source::Whole(whole), info)),
+        None => picture::decode(&mut file)?,
+    };
+    let Some(picture) = picture else { return Err(whole::why_unrecognised(path)) };
     let info = SlideInfo {
         id: id::hash_file(&mut file, "")?,
         format: picture.format.to_owned(),
@@ -138,7 +152,7 @@ fn open_source(path: &Path) -> Result<(Source, SlideInfo), OpenCause> {
 }
 
 /// A rectangle of a picture; white beyond its edges.
-fn crop(tile: &RgbTile, origin_px: [u32; 2], size_px: [u32; 2]) -> RgbTile {
+pub(crate) fn crop(tile: &RgbTile, origin_px: [u32; 2], size_px: [u32; 2]) -> RgbTile {
     let [width, height] = size_px.map(|side| side as usize);
     let [left, top] = origin_px.map(|side| side as usize);
     let source_width = tile.width_px() as usize;

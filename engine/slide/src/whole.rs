@@ -14,7 +14,7 @@ use openslide_rs::errors::OpenSlideError;
 use openslide_rs::{Address, OpenSlide, Region, Size};
 
 use crate::error::{OpenCause, ReadCause};
-use crate::{id, picture, raw};
+use crate::{id, picture, raw, skew};
 
 /// Scales of level 0 that a microscope can have; readers report others from stray TIFF tags.
 const MPP_PLAUSIBLE: std::ops::RangeInclusive<f64> = 0.05..=10.0;
@@ -28,6 +28,7 @@ pub(crate) struct Whole {
     path: PathBuf,
     id: SlideId,
     companion: String,
+    readable: Vec<bool>,
     handle: RwLock<Arc<OpenSlide>>,
 }
 
@@ -56,6 +57,7 @@ impl Whole {
         if levels.is_empty() {
             return Err(OpenCause::OpenSlide { message: "the slide has no pixels".into() });
         }
+        let readable = skew::readable_levels(file, &levels, &property);
         let names = handle.associated_image_names().unwrap_or_default();
         let associated = names.into_iter().map(|name| {
             let size_px = handle.associated_image_dimensions(&name).map_or([0, 0], |size| [size.w, size.h]);
@@ -73,7 +75,7 @@ impl Whole {
             associated: associated.collect(),
         };
         let handle = RwLock::new(Arc::new(handle));
-        Ok(Some((Self { path: path.to_path_buf(), id, companion, handle }, info)))
+        Ok(Some((Self { path: path.to_path_buf(), id, companion, readable, handle }, info)))
     }
 
     /// Pixels of a level from a corner in base pixels, on white.
@@ -91,6 +93,11 @@ impl Whole {
         };
         let argb = self.with_handle(|handle| handle.read_region(&region))?;
         on_white(size_px, &argb)
+    }
+
+    /// Whether OpenSlide reads a level rightly.
+    pub(crate) fn reads_level(&self, level_idx: usize) -> bool {
+        self.readable[level_idx]
     }
 
     /// An associated image, on white.
@@ -204,10 +211,10 @@ pub fn library_version() -> String {
     OpenSlide::version().unwrap_or_else(|_no_answer| "of unknown version".into())
 }
 
-/// What to say of a file that is no picture.
-pub(crate) fn why_not_a_picture(path: &Path) -> OpenCause {
+/// The reader that OpenSlide would use; none where it does not recognise the file.
+pub(crate) fn detect_vendor(path: &Path) -> Option<String> {
     raw::quieten_libtiff();
-    if OpenSlide::detect_vendor(path).is_ok() { OpenCause::WholeSlide } else { why_unrecognised(path) }
+    OpenSlide::detect_vendor(path).ok()
 }
 
 /// What to say of a file that nothing recognises.
