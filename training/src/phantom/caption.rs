@@ -9,11 +9,11 @@ use super::truth::{Infiltrate, Localisation, MarkKind, Nuclei, Pattern, Stain, T
 use rand::Rng;
 
 /// Wordings of the request.
-pub const REQUESTS: [&str; 4] =
+pub(crate) const REQUESTS: [&str; 4] =
     ["Describe the image.", "Describe this region.", "What do you see?", "Give a short description."];
 
 /// The caption.
-pub fn describe(truth: &Truth) -> String {
+pub(crate) fn describe(truth: &Truth) -> String {
     let stain = match truth.stain {
         Stain::He => "H&E",
         Stain::Dab => "DAB",
@@ -28,10 +28,16 @@ pub fn describe(truth: &Truth) -> String {
             Localisation::Membranous => "membranous staining",
             Localisation::Cytoplasmic => "cytoplasmic staining",
         };
-        text.push_str(&format!(", {place}"));
+        text.extend([", ", place]);
         if marker.grade > 0 {
             let share = if marker.positive_fraction > 0.5 { "most" } else { "few" };
-            text.push_str(&format!(" {}+ in {share} cells", marker.grade));
+            text.extend([
+                " ",
+                ["0", "1", "2", "3"][usize::from(marker.grade.min(3))],
+                "+ in ",
+                share,
+                " cells",
+            ]);
         }
     }
     match truth.infiltrate {

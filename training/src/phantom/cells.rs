@@ -222,7 +222,7 @@ impl CellLabel {
     pub(crate) const UNLABELLED: Self = Self { localisation: Localisation::Negative, dye: 0.0 };
 
     /// Chromogen if the label sits at `place`, else none.
-    pub(crate) fn at(&self, place: Localisation) -> f32 {
+    pub(crate) fn at(self, place: Localisation) -> f32 {
         if self.localisation == place { self.dye } else { 0.0 }
     }
 }

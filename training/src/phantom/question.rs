@@ -97,7 +97,7 @@ impl<'a> Examiner<'a> {
         chosen.insert(place, gold_idx);
         let mut user = self.pick(topic.questions()).to_owned();
         for (letter, &idx) in LETTERS.iter().zip(&chosen) {
-            user.push_str(&format!(" /n {letter}. {}", classes[idx].name));
+            user.extend([" /n ", letter, ". ", classes[idx].name]);
         }
         let reasoning = self.choice_reasoning(classes, &chosen, place);
         Some(Question {
@@ -169,9 +169,10 @@ impl<'a> Examiner<'a> {
         let fair: Vec<&'static Claim> =
             claim::CLAIMS.iter().filter(|claim| self.rng.random_bool(claim.fairness(truth))).collect();
         let claim = *fair.choose(&mut self.rng)?;
-        let (gold, finding, draft) = match claim.holds(self.truth)? {
-            true => ("Yes", claim.when_true, claim.draft_true),
-            false => ("No", claim.when_false, claim.draft_false),
+        let (gold, finding, draft) = if claim.holds(self.truth)? {
+            ("Yes", claim.when_true, claim.draft_true)
+        } else {
+            ("No", claim.when_false, claim.draft_false)
         };
         let user = self.pick(claim.questions).to_owned();
         let reasoning = match self.style {

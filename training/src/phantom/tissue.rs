@@ -264,7 +264,7 @@ impl Painter {
                 continue;
             }
             let scale = self.scale;
-            let (kind, brush): (_, fn(&mut Canvas, [f32; 2], f32, &mut Draw)) = match kind {
+            let (kind, brush): (_, CellBrush) = match kind {
                 Infiltrate::None => continue,
                 Infiltrate::Lymphocytes => (MarkKind::Lymphocyte, cells::lymphocyte),
                 Infiltrate::PlasmaCells => (MarkKind::PlasmaCell, cells::plasma_cell),
@@ -276,6 +276,9 @@ impl Painter {
         }
     }
 }
+
+/// Paints one cell at a place, enlarged.
+type CellBrush = fn(&mut Canvas, [f32; 2], f32, &mut Draw);
 
 /// Decides cell by cell whether it is labelled.
 #[derive(Clone, Copy)]
