@@ -223,7 +223,7 @@ impl Hint for SlideError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Open { source: OpenCause::Unrecognised { .. } | OpenCause::Empty, .. } => {
-                Some("check that the file was copied whole; formats are listed by `eosin slide info --help`")
+                Some("check that the file was copied whole; `eosin slide --help` lists the formats")
             }
             Self::Open { source: OpenCause::Dicom { .. }, .. } => {
                 Some("convert it to a pyramidal TIFF, or install OpenSlide 4")

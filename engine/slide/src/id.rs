@@ -48,7 +48,8 @@ pub(crate) fn hash_file(file: &mut File, companion: &str) -> io::Result<SlideId>
     }
     hash.update(companion.as_bytes());
     let digest = hash.finalize();
-    Ok(SlideId(digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()))
+    let half = digest[..16].iter().fold(0_u128, |number, &byte| number << 8 | u128::from(byte));
+    Ok(SlideId(format!("{half:032x}")))
 }
 
 fn hash_span(file: &mut File, offset: u64, n_byte: u64, hash: &mut Sha256) -> io::Result<()> {

@@ -155,7 +155,6 @@ fn write_file(
         write_associated(&mut directory, name, picture)?;
         directory.finish()?;
     }
-    drop(tiff);
     file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
     Ok(())
 }
@@ -217,15 +216,12 @@ impl Level {
         }
         if let PyramidKind::Aperio { magnification } = options.kind {
             let (tile_px, quality) = (options.tile_px, options.jpeg_quality);
-            let mut text = format!(
-                "Aperio Image Library v12.0.0 \r\n{width}x{height} ({tile_px}x{tile_px}) JPEG/RGB Q={quality}"
+            let scale = options.mpp.map(|mpp| format!("|MPP = {}", mpp.um_per_px())).unwrap_or_default();
+            let base =
+                if level_idx == 0 { format!("|AppMag = {magnification}{scale}") } else { String::new() };
+            let text = format!(
+                "Aperio Image Library v12.0.0 \r\n{width}x{height} ({tile_px}x{tile_px}) JPEG/RGB Q={quality}{base}"
             );
-            if level_idx == 0 {
-                text.push_str(&format!("|AppMag = {magnification}"));
-                if let Some(mpp) = options.mpp {
-                    text.push_str(&format!("|MPP = {}", mpp.um_per_px()));
-                }
-            }
             directory.write_tag(Tag::ImageDescription, text.as_str())?;
         }
         Ok(())

@@ -16,6 +16,8 @@ use crate::slide::{Slide, crop};
 pub const REGION_PX_MAX: u64 = 64 << 20;
 /// Most pixels decoded for one region.
 const SOURCE_PX_MAX: u64 = 4 << 30;
+/// Longest side decoded for one region: no scanner makes longer ones, but a header may claim it.
+const SOURCE_SIDE_PX_MAX: usize = 2 << 20;
 /// Side of the blocks in which a large source is read.
 const BLOCK_PX: usize = 2048;
 /// A level whose downsample exceeds the wanted one by no more than this still counts as fine enough: levels
@@ -140,7 +142,7 @@ impl Slide {
         };
         let ((first_x, x), (first_y, y)) = (plan(0), plan(1));
         let n_px = x.n_source as u64 * y.n_source as u64;
-        if n_px > SOURCE_PX_MAX {
+        if n_px > SOURCE_PX_MAX || x.n_source.max(y.n_source) > SOURCE_SIDE_PX_MAX {
             return Err(SlideError::TooFine { n_px, limit_px: SOURCE_PX_MAX });
         }
         let block = |at: [usize; 2], size: [usize; 2]| {

@@ -4,6 +4,8 @@
 //! source in blocks, so that a thumbnail of a huge single-level slide needs little memory. Held true by the
 //! unit tests below, which compare with a plain loop over all pairs of pixels.
 
+use std::collections::BTreeMap;
+
 use eosin_core::RgbTile;
 
 /// Where output pixels lie among source pixels, per axis.
@@ -22,7 +24,7 @@ pub(crate) struct Axis {
 /// Shares of one source pixel in output pixels.
 struct Shares {
     /// `(output index, length shared)`, grouped by source pixel.
-    shares: Vec<(u32, f32)>,
+    lengths: Vec<(u32, f32)>,
     /// Start of each source pixel's group.
     starts: Vec<usize>,
     /// Sum of the lengths per output pixel.
@@ -31,11 +33,11 @@ struct Shares {
 
 impl Shares {
     fn new(axis: Axis) -> Self {
-        let mut shares = Vec::new();
+        let mut lengths = Vec::new();
         let mut starts = Vec::with_capacity(axis.n_source + 1);
         let mut totals = vec![0.0; axis.n_out];
         for source_idx in 0..axis.n_source {
-            starts.push(shares.len());
+            starts.push(lengths.len());
             let (left, right) = (source_idx as f64, (source_idx + 1) as f64);
             let first = ((left - axis.start) / axis.step).floor().max(0.0) as usize;
             for (out_idx, total) in totals.iter_mut().enumerate().skip(first) {
@@ -46,17 +48,17 @@ impl Shares {
                 let length = (right.min(out_left + axis.step) - left.max(out_left)) as f32;
                 // Slivers from rounding would only cost time.
                 if length > 1e-6 {
-                    shares.push((out_idx as u32, length));
+                    lengths.push((out_idx as u32, length));
                     *total += length;
                 }
             }
         }
-        starts.push(shares.len());
-        Self { shares, starts, totals }
+        starts.push(lengths.len());
+        Self { lengths, starts, totals }
     }
 
     fn of(&self, source_idx: usize) -> &[(u32, f32)] {
-        &self.shares[self.starts[source_idx]..self.starts[source_idx + 1]]
+        &self.lengths[self.starts[source_idx]..self.starts[source_idx + 1]]
     }
 }
 
@@ -97,8 +99,8 @@ impl AreaSink {
             for (x, px) in line.as_chunks::<3>().0.iter().enumerate() {
                 for &(out_idx, length) in self.columns.of(origin[0] + x) {
                     let at = out_idx as usize * 3;
-                    for c in 0..3 {
-                        self.row[at + c] += length * f32::from(px[c]);
+                    for (sum, &value) in self.row[at..at + 3].iter_mut().zip(px) {
+                        *sum += length * f32::from(value);
                     }
                 }
             }
@@ -136,22 +138,29 @@ impl AreaSink {
 pub(crate) fn interpolate(source: &RgbTile, x: Axis, y: Axis) -> Vec<u8> {
     let width = source.width_px() as usize;
     let columns: Vec<_> = (0..x.n_out).map(|idx| taps(x, idx)).collect();
-    // Rows of the source, each already of the output's width.
-    let lines: Vec<Vec<f32>> = source
-        .pixels()
-        .chunks_exact(width * 3)
-        .map(|line| {
-            let blend = |(at, weights): &([usize; 4], [f32; 4])| {
-                [0, 1, 2].map(|c| (0..4).map(|k| weights[k] * f32::from(line[at[k] * 3 + c])).sum::<f32>())
-            };
-            columns.iter().flat_map(blend).collect()
-        })
-        .collect();
+    // A row of the source, stretched to the output's width.
+    let stretch = |row: usize| -> Vec<f32> {
+        let line = &source.pixels()[row * width * 3..(row + 1) * width * 3];
+        let blend = |(at, weights): &([usize; 4], [f32; 4])| {
+            [0, 1, 2].map(|c| (0..4).map(|k| weights[k] * f32::from(line[at[k] * 3 + c])).sum::<f32>())
+        };
+        columns.iter().flat_map(blend).collect()
+    };
+    // Rows are used by neighbouring outputs: the last few are kept, no more.
+    let mut held: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
     let mut bytes = Vec::with_capacity(x.n_out * y.n_out * 3);
     for idx in 0..y.n_out {
         let (at, weights) = taps(y, idx);
+        held.retain(|&row, _| row >= at[0]);
+        for row in at {
+            held.entry(row).or_insert_with(|| stretch(row));
+        }
+        let [first, second, third, fourth] = at.map(|row| held[&row].as_slice());
         for i in 0..x.n_out * 3 {
-            let value: f32 = (0..4).map(|k| weights[k] * lines[at[k]][i]).sum();
+            let value = weights[0] * first[i]
+                + weights[1] * second[i]
+                + weights[2] * third[i]
+                + weights[3] * fourth[i];
             bytes.push((value + 0.5).clamp(0.0, 255.0) as u8);
         }
     }
