@@ -1,1 +1,24 @@
 //! Training, headless: phantoms, recipes, stages, evaluation, export.
+//!
+//! The road is `Recipe → Plan → Run → Checkpoint → bundle`, with pictures and conversations from the
+//! phantoms. Nothing here prints or reads a terminal: whoever looks on implements [`sft::Watch`].
+
+pub mod answer;
+pub mod batch;
+pub mod checkpoint;
+pub mod curriculum;
+mod error;
+pub mod evaluate;
+pub mod export;
+pub mod loss;
+pub mod metrics;
+pub mod optim;
+pub mod phantom;
+pub mod recipe;
+pub mod sample;
+pub mod sft;
+pub mod stream;
+pub mod vocabulary;
+
+pub use eosin_kernels::device;
+pub use error::TrainError;
