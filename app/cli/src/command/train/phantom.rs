@@ -1,12 +1,103 @@
-//! `eosin train phantom`.
+//! `eosin train phantom`: drawn tissue with its truth, as a folder of pictures or as one slide.
 
-use crate::printer::Printer;
+use std::path::{Path, PathBuf};
+
+use eosin_training::phantom::export::{self, Order};
+use eosin_training::phantom::{Settings, Split, Style, slide};
+
+use crate::printer::{Printer, told};
+
+const EXAMPLES: &str = "\
+Examples:
+  eosin train phantom --out phantoms --count 100
+  eosin train phantom --out held-out --count 20 --split held-out --size 252,168
+  eosin train phantom --slide demo-slide.tif";
 
 /// What was asked of `eosin train phantom`.
 #[derive(clap::Args)]
-pub struct Args {}
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Write pictures, questions, answers and truth into this folder
+    #[arg(long, value_name = "DIR", required_unless_present = "slide")]
+    out: Option<PathBuf>,
+    /// Write one slide of six regions instead
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    slide: Option<PathBuf>,
+    /// How many pictures
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    count: u64,
+    /// Which picture of the split comes first; for a slide, which slide
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    seed: u64,
+    /// Whose seeds to draw from: training never sees validation or held-out ones
+    #[arg(long, default_value = "train", value_name = "SPLIT")]
+    split: SplitArg,
+    /// Width and height of the pictures in pixels
+    #[arg(long, default_value = "168,168", value_delimiter = ',', num_args = 2, value_name = "W,H")]
+    #[arg(value_parser = clap::value_parser!(u32).range(16..=4096))]
+    size: Vec<u32>,
+    /// Most questions about each picture
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    questions: usize,
+    /// How answers reason: full sentences or drafts of five words
+    #[arg(long, default_value = "cot", value_name = "STYLE")]
+    style: StyleArg,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum SplitArg {
+    Train,
+    Validation,
+    HeldOut,
+    Demo,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum StyleArg {
+    Cot,
+    Cod,
+}
 
 /// Does it.
-pub fn run(_args: Args, _printer: &Printer) -> anyhow::Result<()> {
-    anyhow::bail!("`eosin train phantom` is not built yet")
+pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
+    if let Some(path) = &args.slide {
+        return write_slide(path, args.seed, printer);
+    }
+    let dir = args.out.unwrap_or_default();
+    let split = match args.split {
+        SplitArg::Train => Split::Train,
+        SplitArg::Validation => Split::Validation,
+        SplitArg::HeldOut => Split::HeldOut,
+        SplitArg::Demo => Split::Demo,
+    };
+    let style = match args.style {
+        StyleArg::Cot => Style::Cot,
+        StyleArg::Cod => Style::Cod,
+    };
+    let size_px =
+        args.size.try_into().map_err(|_wrong| anyhow::anyhow!("--size takes a width and a height"))?;
+    let order = Order {
+        split,
+        first_idx: args.seed,
+        n_phantom: args.count,
+        n_question: args.questions,
+        style,
+        settings: Settings { size_px, ..Settings::default() },
+    };
+    let bar = printer.progress(args.count);
+    let written = export::write(&dir, &order, &mut |n_done| bar.set_position(n_done));
+    bar.finish_and_clear();
+    written.map_err(told)?;
+    printer.say(format!("wrote {} phantoms to {}", args.count, dir.display()));
+    Ok(())
+}
+
+fn write_slide(path: &Path, seed: u64, printer: &Printer) -> anyhow::Result<()> {
+    let regions = slide::write(path, Split::Demo.seed(seed)).map_err(told)?;
+    printer.say(format!("wrote {}", path.display()));
+    for region in regions {
+        let [left, top, width, height] = region.inner_px;
+        printer.line(format!("{left},{top},{width},{height}  {}", region.name))?;
+    }
+    Ok(())
 }
