@@ -33,9 +33,8 @@ pub struct Args {
     #[arg(long, default_value = "train", value_name = "SPLIT")]
     split: SplitArg,
     /// Width and height of the pictures in pixels
-    #[arg(long, default_value = "168,168", value_delimiter = ',', num_args = 2, value_name = "W,H")]
-    #[arg(value_parser = clap::value_parser!(u32).range(16..=4096))]
-    size: Vec<u32>,
+    #[arg(long, default_value = "168,168", value_parser = size, value_name = "W,H")]
+    size: [u32; 2],
     /// Most questions about each picture
     #[arg(long, default_value_t = 4, value_name = "N")]
     questions: usize,
@@ -58,6 +57,13 @@ enum StyleArg {
     Cod,
 }
 
+/// Reads `W,H`.
+fn size(text: &str) -> Result<[u32; 2], String> {
+    let side = |text: &str| text.trim().parse().ok().filter(|side| (16..=4096).contains(side));
+    let sides = text.split_once(',').and_then(|(width, height)| Some([side(width)?, side(height)?]));
+    sides.ok_or_else(|| "two sides of 16 to 4096 pixels are needed, for example 168,168".to_owned())
+}
+
 /// Does it.
 pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
     if let Some(path) = &args.slide {
@@ -74,15 +80,13 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         StyleArg::Cot => Style::Cot,
         StyleArg::Cod => Style::Cod,
     };
-    let size_px =
-        args.size.try_into().map_err(|_wrong| anyhow::anyhow!("--size takes a width and a height"))?;
     let order = Order {
         split,
         first_idx: args.seed,
         n_phantom: args.count,
         n_question: args.questions,
         style,
-        settings: Settings { size_px, ..Settings::default() },
+        settings: Settings { size_px: args.size, ..Settings::default() },
     };
     let bar = printer.progress(args.count);
     let written = export::write(&dir, &order, &mut |n_done| bar.set_position(n_done));
