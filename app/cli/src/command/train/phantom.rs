@@ -59,7 +59,7 @@ enum StyleArg {
 
 /// Reads `W,H`.
 fn size(text: &str) -> Result<[u32; 2], String> {
-    let side = |text: &str| text.trim().parse().ok().filter(|side| (16..=4096).contains(side));
+    let side = |text: &str| text.trim().parse::<u32>().ok().filter(|side| (16..=4096).contains(side));
     let sides = text.split_once(',').and_then(|(width, height)| Some([side(width)?, side(height)?]));
     sides.ok_or_else(|| "two sides of 16 to 4096 pixels are needed, for example 168,168".to_owned())
 }
