@@ -1,1 +1,13 @@
 //! Arithmetic on packed weights: one operation, a kernel for each device.
+//!
+//! This is the only crate that extends the tensor library's backends and the only one that chooses devices.
+//! [`PackedMatrix`] is the seam: a model asks for `x · Wᵀ` and does not know how `W` is stored or where it is
+//! computed.
+
+pub mod device;
+mod packed;
+mod path;
+
+pub use device::{DeviceClass, DeviceError, DeviceReport, SelectedDevice, probe, select};
+pub use packed::PackedMatrix;
+pub use path::CpuPath;

@@ -1,0 +1,64 @@
+//! Which instructions the processor's kernels may use, found out at run time.
+//!
+//! A path beyond the plain one carries a proof in its type: only [`CpuPath::available`] makes one, after
+//! asking the processor. So a caller cannot pick instructions that would stop the program, and the binary
+//! runs on any machine of its architecture. The tests of `dot` hold every path against the plain one.
+
+/// Evidence that the processor reported the instructions of a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Proof(());
+
+/// A set of instructions to compute with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CpuPath {
+    /// What every processor of the architecture has.
+    Scalar,
+    /// 256-bit vectors with fused multiply-add and half-precision conversion.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Proof),
+    /// 512-bit vectors.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Proof),
+}
+
+impl CpuPath {
+    /// Every path this processor can take, the plain one first and the best last.
+    pub fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "one path only"))]
+        let mut paths = vec![Self::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c");
+            if avx2 {
+                paths.push(Self::Avx2(Proof(())));
+            }
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq");
+            if avx2 && avx512 {
+                paths.push(Self::Avx512(Proof(())));
+            }
+        }
+        paths
+    }
+
+    /// The best path of this processor.
+    pub fn best() -> Self {
+        static BEST: std::sync::OnceLock<CpuPath> = std::sync::OnceLock::new();
+        *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self::Scalar))
+    }
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+        }
+    }
+}
