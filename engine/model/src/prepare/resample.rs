@@ -1,6 +1,6 @@
 //! Pillow's resampling of 8-bit pictures, bit for bit.
 //!
-//! Two passes, first along rows, then along columns, each with weights in fixed point of 22 bits and a
+//! Two passes, along rows and along columns, each with weights in fixed point of 22 bits and a
 //! result rounded to 8 bits. When a picture shrinks the filter widens with it (antialiasing). The order of
 //! passes, the rounding of weights and the rounding between passes all show in the result, which is why a
 //! general image library does not serve here. Reference outputs of Pillow are at the end, larger ones in
@@ -85,36 +85,60 @@ const HALF: i32 = 1 << (PRECISION_BITS - 1);
 /// # Panics
 /// Where `pixels` is not `from_px` large, or a side is zero.
 pub fn resize(pixels: &[u8], from_px: [u32; 2], to_px: [u32; 2], filter: Filter) -> Vec<u8> {
-    let [from_w, from_h] = from_px.map(|side| side as usize);
-    let [to_w, to_h] = to_px.map(|side| side as usize);
-    assert!(from_w > 0 && from_h > 0 && to_w > 0 && to_h > 0, "a picture has pixels");
-    assert_eq!(pixels.len(), from_w * from_h * 3, "three bytes a pixel");
-    let across = if from_w == to_w {
-        pixels.to_vec()
+    let ([from_w, from_h], [to_w, to_h]) = (from_px, to_px);
+    assert!([from_w, from_h, to_w, to_h].iter().all(|side| *side > 0), "a picture has pixels");
+    assert_eq!(pixels.len(), from_w as usize * from_h as usize * 3, "three bytes a pixel");
+    if is_vertical_first(from_px, to_px) {
+        let rows = vertical(pixels, from_px, to_h, filter);
+        horizontal(&rows, [from_w, to_h], to_w, filter)
     } else {
-        let taps = taps(from_px[0], to_px[0], filter);
-        let mut out = vec![0; to_w * from_h * 3];
-        out.par_chunks_exact_mut(to_w * 3).zip(pixels.par_chunks_exact(from_w * 3)).for_each(|(out, row)| {
-            for (out, tap) in out.chunks_exact_mut(3).zip(&taps) {
-                let mut sums = [HALF; 3];
-                for (pixel, weight) in row[tap.start * 3..].chunks_exact(3).zip(&tap.weights) {
-                    for (sum, byte) in sums.iter_mut().zip(pixel) {
-                        *sum += i32::from(*byte) * weight;
-                    }
-                }
-                out.copy_from_slice(&sums.map(to_byte));
-            }
-        });
-        out
-    };
-    if from_h == to_h {
-        return across;
+        let columns = horizontal(pixels, from_px, to_w, filter);
+        vertical(&columns, [to_w, from_h], to_h, filter)
     }
-    let taps = taps(from_px[1], to_px[1], filter);
-    let mut out = vec![0; to_w * to_h * 3];
-    out.par_chunks_exact_mut(to_w * 3).zip(&taps).for_each(|(out, tap)| {
-        let mut sums = vec![HALF; to_w * 3];
-        for (row, weight) in across[tap.start * to_w * 3..].chunks_exact(to_w * 3).zip(&tap.weights) {
+}
+
+/// Which pass runs first. Pillow up to 12 always resampled rows first; Pillow 13 begins with columns where
+/// that loses more than twice as many of them (found by trying some ten thousand sizes). The two orders
+/// differ by one step of 255 here and there, because pixels are rounded between the passes.
+fn is_vertical_first([from_w, from_h]: [u32; 2], [to_w, to_h]: [u32; 2]) -> bool {
+    let [lost_columns, lost_rows] =
+        [(from_w, to_w), (from_h, to_h)].map(|(from, to)| i64::from(from) - i64::from(to));
+    lost_rows > 0 && lost_rows > 2 * lost_columns
+}
+
+/// The pass along rows.
+fn horizontal(pixels: &[u8], [from_w, from_h]: [u32; 2], to_w: u32, filter: Filter) -> Vec<u8> {
+    if from_w == to_w {
+        return pixels.to_vec();
+    }
+    let taps = taps(from_w, to_w, filter);
+    let [from_row, to_row] = [from_w, to_w].map(|width| width as usize * 3);
+    let mut out = vec![0; to_row * from_h as usize];
+    out.par_chunks_exact_mut(to_row).zip(pixels.par_chunks_exact(from_row)).for_each(|(out, row)| {
+        for (out, tap) in out.chunks_exact_mut(3).zip(&taps) {
+            let mut sums = [HALF; 3];
+            for (pixel, weight) in row[tap.start * 3..].chunks_exact(3).zip(&tap.weights) {
+                for (sum, byte) in sums.iter_mut().zip(pixel) {
+                    *sum += i32::from(*byte) * weight;
+                }
+            }
+            out.copy_from_slice(&sums.map(to_byte));
+        }
+    });
+    out
+}
+
+/// The pass along columns.
+fn vertical(pixels: &[u8], [width, from_h]: [u32; 2], to_h: u32, filter: Filter) -> Vec<u8> {
+    if from_h == to_h {
+        return pixels.to_vec();
+    }
+    let taps = taps(from_h, to_h, filter);
+    let row_len = width as usize * 3;
+    let mut out = vec![0; row_len * to_h as usize];
+    out.par_chunks_exact_mut(row_len).zip(&taps).for_each(|(out, tap)| {
+        let mut sums = vec![HALF; row_len];
+        for (row, weight) in pixels[tap.start * row_len..].chunks_exact(row_len).zip(&tap.weights) {
             for (sum, byte) in sums.iter_mut().zip(row) {
                 *sum += i32::from(*byte) * weight;
             }
@@ -163,5 +187,11 @@ mod tests {
         check([28, 17], [28, 56], 0x5a76_47be_fabd_bdbc);
         check([300, 20], [28, 28], 0x8d64_05c5_2330_d632);
         check([1, 1], [28, 28], 0x579c_a3b4_35f2_5725);
+        // Columns first, and on either side of the bound between the orders.
+        check([50, 61], [56, 56], 0x00f9_0f75_fd0a_39f6);
+        check([61, 50], [56, 56], 0x31d1_d553_bafa_5097);
+        check([42, 55], [40, 39], 0x075c_87c3_17a0_3bd4);
+        check([40, 61], [30, 41], 0xfe33_86f5_db52_a4da);
+        check([40, 61], [30, 40], 0x6af1_6271_2df7_33e1);
     }
 }

@@ -135,7 +135,7 @@ mod tests {
         cells.sort_unstable();
         assert!(cells.iter().enumerate().all(|(i, cell)| i == *cell as usize));
         let n_patch: usize = plan.windows.iter().map(|run| run.n_set * run.n_patch).sum();
-        assert_eq!(n_patch, grids.iter().map(PatchGrid::n_patch).sum());
+        assert_eq!(n_patch, grids.iter().map(PatchGrid::n_patch).sum::<usize>());
         assert_eq!(plan.windows[0], Run { n_set: 4, n_patch: 64 });
         assert_eq!(plan.pictures[0], Run { n_set: 1, n_patch: 128 });
         assert_eq!(plan.pictures[1], Run { n_set: 2, n_patch: 120 });
