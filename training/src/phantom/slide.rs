@@ -53,7 +53,7 @@ pub struct SlideRegion {
 /// What the regions show, row by row.
 fn plans() -> [(&'static str, Plan); COLUMNS * ROWS] {
     let stroma = |infiltrate| Plan { infiltrate, ..Plan::he(Pattern::Stroma) };
-    let glands = |nuclei| Plan { nuclei, ..Plan::he(Pattern::Glands) };
+    let glands = |nuclei| Plan { nuclei, n_gland: 5, ..Plan::he(Pattern::Glands) };
     [
         ("benign glands", glands(Nuclei::Regular)),
         ("inflamed stroma rich in plasma cells", stroma(Infiltrate::PlasmaCells)),
