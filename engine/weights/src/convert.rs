@@ -196,7 +196,7 @@ fn vision_writer<'a>(config: &Config, recipe: Recipe, about: &About, planned: &[
         // llama.cpp asks for a size and then takes pictures of any.
         ("image_size", 560),
         ("patch_size", vision.patch_px),
-        ("embedding_length", vision.d_vision),
+        ("embedding_length", vision.d_hidden),
         ("feed_forward_length", vision.d_feed_forward),
         ("block_count", vision.n_block),
         ("attention.head_count", vision.n_head),

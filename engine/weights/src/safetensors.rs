@@ -34,6 +34,12 @@ pub struct SafetensorsFolder {
     idx_by_name: HashMap<String, usize>,
 }
 
+/// What is read of an index; the total size it also states is of no use.
+#[derive(serde::Deserialize)]
+struct Index {
+    weight_map: Unique<String>,
+}
+
 #[derive(Clone, Debug)]
 struct Shard {
     path: PathBuf,
@@ -84,10 +90,6 @@ impl SafetensorsFolder {
         if bytes.len() > MAX_INDEX_BYTES {
             let n_byte = bytes.len();
             return Err(refuse(malformed!("it has {n_byte} bytes, at most {MAX_INDEX_BYTES} are sensible")));
-        }
-        #[derive(serde::Deserialize)]
-        struct Index {
-            weight_map: Unique<String>,
         }
         let parsed: Result<Index, _> = serde_json::from_slice(&bytes);
         let Index { weight_map } =

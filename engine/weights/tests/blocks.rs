@@ -1,5 +1,6 @@
 //! Blocks against gguf-py: dequantisation of random blocks and the exact quantisers, bit for bit; error
 //! bounds for the quantisers that search. References: `tests/golden/make_blocks.py`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions too")]
 
 use std::path::Path;
 

@@ -1,6 +1,7 @@
 //! llama.cpp's own files, where the shared folder with them is present: every tensor of every file equals
 //! what gguf-py reads, by hashes that `tests/golden/make_blocks.py` took; and a model that we convert has
 //! the types, keys and bits that llama.cpp chose.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions too")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,9 +22,11 @@ fn kit() -> Option<PathBuf> {
     Some(kit)
 }
 
+/// Type, shape and hash of each tensor.
+type Tensors = BTreeMap<String, (String, Vec<usize>, String)>;
+
 fn sha256(values: &[f32]) -> String {
-    let hash = Sha256::digest(bytemuck::cast_slice::<_, u8>(values));
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytemuck::cast_slice::<_, u8>(values)))
 }
 
 #[test]
@@ -31,7 +34,6 @@ fn every_tensor_equals_gguf_py() {
     let Some(kit) = kit() else { return };
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/weights/kit_tensors.json");
     let golden = std::fs::read_to_string(golden).unwrap();
-    type Tensors = BTreeMap<String, (String, Vec<usize>, String)>;
     let golden: BTreeMap<String, Tensors> = serde_json::from_str(&golden).unwrap();
     assert_eq!(golden.len(), 6);
     for (file, tensors) in golden {

@@ -32,7 +32,7 @@ pub(super) struct Config {
 #[derive(Debug)]
 pub(super) struct Vision {
     pub(super) n_block: usize,
-    pub(super) d_vision: usize,
+    pub(super) d_hidden: usize,
     pub(super) d_feed_forward: usize,
     pub(super) n_head: usize,
     pub(super) n_channel: usize,
@@ -141,7 +141,7 @@ impl Vision {
             })?;
         Ok(Self {
             n_block,
-            d_vision: number(vision, "hidden_size")?,
+            d_hidden: number(vision, "hidden_size")?,
             d_feed_forward: number(vision, "intermediate_size")?,
             n_head: number(vision, "num_heads")?,
             n_channel: number_or(vision, "in_channels", number_or(vision, "in_chans", 3)?)?,
@@ -151,7 +151,7 @@ impl Vision {
             full_attention_every,
             rms_epsilon: float_or(vision, "rms_norm_eps", 1e-6),
             mean: channels(&preprocessor["image_mean"], [0.481_454_66, 0.457_827_5, 0.408_210_73]),
-            std: channels(&preprocessor["image_std"], [0.268_629_54, 0.261_302_58, 0.275_777_11]),
+            std: channels(&preprocessor["image_std"], [0.268_629_54, 0.261_302_6, 0.275_777_1]),
         })
     }
 }

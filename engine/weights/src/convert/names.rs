@@ -172,7 +172,7 @@ impl Plan<'_> {
 
     fn vision(&mut self, config: &Config) -> Result<(), String> {
         let vision = &config.vision;
-        let (d, f) = (vision.d_vision, vision.d_feed_forward);
+        let (d, f) = (vision.d_hidden, vision.d_feed_forward);
         let place = Place { layer: None, is_vision: true };
         if vision.n_frame != 2 {
             return Err(format!("patches of {} frames cannot be stored, only of 2", vision.n_frame));

@@ -33,12 +33,12 @@ pub(super) fn keys(files: &ModelFiles, n_vocab: usize) -> Result<Vec<(&'static s
     let added = tokenizer["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
     for item in added {
         let token = item["content"].as_str().ok_or("an added token has no content")?;
-        // Only the marked ones are special to the tokenizer, but all of this look steer the model.
+        // Only the marked ones are special to the tokenizer, but all that look so steer the model.
         let looks_special = token.starts_with("<|") && token.ends_with("|>");
         let is_control = item["special"].as_bool().unwrap_or(false) || looks_special;
         place(&item["id"], token, if is_control { CONTROL } else { USER_DEFINED })?;
     }
-    let (names, kinds) = tokens
+    let (texts, kinds) = tokens
         .into_iter()
         .enumerate()
         .map(|(id, token)| token.unwrap_or_else(|| (format!("[PAD{id}]"), UNUSED)))
@@ -47,7 +47,7 @@ pub(super) fn keys(files: &ModelFiles, n_vocab: usize) -> Result<Vec<(&'static s
     let mut keys = vec![
         ("tokenizer.ggml.model", MetaValue::from("gpt2")),
         ("tokenizer.ggml.pre", MetaValue::from("qwen2")),
-        ("tokenizer.ggml.tokens", MetaValue::Array(MetaArray::String(names))),
+        ("tokenizer.ggml.tokens", MetaValue::Array(MetaArray::String(texts))),
         ("tokenizer.ggml.token_type", MetaValue::Array(MetaArray::I32(kinds))),
         ("tokenizer.ggml.merges", MetaValue::Array(MetaArray::String(merges(&model["merges"])?))),
     ];
@@ -61,8 +61,9 @@ pub(super) fn keys(files: &ModelFiles, n_vocab: usize) -> Result<Vec<(&'static s
         ("tokenizer.ggml.eos_token_id", "eos", Some("<|im_end|>")),
         ("tokenizer.ggml.padding_token_id", "pad", Some("<|endoftext|>")),
     ] {
-        let named = &settings[format!("{name}_token")];
-        let named = named.as_str().or(named["content"].as_str()).or(None);
+        // Either the token itself or an object about it.
+        let special = &settings[format!("{name}_token")];
+        let special = special.as_str().or(special["content"].as_str());
         let id_of = |token: &str| {
             let item = added.iter().find(|item| item["content"].as_str() == Some(token));
             item.map(|item| &item["id"]).or(vocab.get(token)).and_then(Value::as_u64)
@@ -72,7 +73,7 @@ pub(super) fn keys(files: &ModelFiles, n_vocab: usize) -> Result<Vec<(&'static s
             let id = if id.is_null() { &config["text_config"][format!("{name}_token_id")] } else { id };
             id.as_u64().or(id[0].as_u64())
         };
-        let id = named.and_then(id_of).or_else(stated).or_else(|| fallback.and_then(id_of));
+        let id = special.and_then(id_of).or_else(stated).or_else(|| fallback.and_then(id_of));
         if let Some(id) = id.and_then(|id| u32::try_from(id).ok()).filter(|id| (*id as usize) < n_vocab) {
             keys.push((key, MetaValue::U32(id)));
         }

@@ -307,7 +307,7 @@ mod tests {
         let meta = Meta::new(pairs, Path::new("m.gguf"));
         assert_eq!(meta.u32("a").unwrap(), 7);
         assert_eq!(meta.u32s("e").unwrap(), [16, 24, 24, 0]);
-        assert_eq!(meta.f32("f").unwrap(), 0.5);
+        assert_eq!(meta.f32("f").unwrap().to_bits(), 0.5_f32.to_bits());
         assert_eq!(meta.str("d").unwrap(), "x");
         let check = |error: WeightError, expected: &str| assert_eq!(error.to_string(), expected);
         check(meta.u32("z").unwrap_err(), "no key `z` in m.gguf");

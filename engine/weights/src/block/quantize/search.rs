@@ -42,20 +42,20 @@ pub(super) fn affine<const N: usize>(
     for step in 0..=n_step {
         // As in ggml, later candidates spread from the best minimum so far.
         let q = round((max_q + first + 0.1 * step as f32) / (high - low), low);
-        let (mut sum_q, mut sum_qq, mut sum_xq) = (0.0, 0.0, 0.0);
+        let (mut sum_q, mut power, mut moment) = (0.0, 0.0, 0.0);
         for ((w, x), q) in weights.iter().zip(x).zip(&q) {
             sum_q += w * q;
-            sum_qq += w * q * q;
-            sum_xq += w * q * x;
+            power += w * q * q;
+            moment += w * q * x;
         }
-        let determinant = sum_w * sum_qq - sum_q * sum_q;
+        let determinant = sum_w * power - sum_q * sum_q;
         if determinant <= 0.0 {
             continue;
         }
         let mut fitted =
-            ((sum_w * sum_xq - sum_x * sum_q) / determinant, (sum_qq * sum_x - sum_q * sum_xq) / determinant);
+            ((sum_w * moment - sum_x * sum_q) / determinant, (power * sum_x - sum_q * moment) / determinant);
         if fitted.1 > 0.0 {
-            fitted = (sum_xq / sum_qq, 0.0);
+            fitted = (moment / power, 0.0);
         }
         let fitted_error = error(fitted.0, fitted.1, &q);
         if fitted_error < least {
@@ -74,23 +74,23 @@ pub(super) fn symmetric<const N: usize>(x: &[f32; N], max_q: f32) -> f32 {
         return 0.0;
     }
     let sums = |inverse: f32| {
-        let (mut sum_xq, mut sum_qq) = (0.0, 0.0);
+        let (mut moment, mut power) = (0.0, 0.0);
         for x in x {
             let q = (inverse * x).round_ties_even().clamp(-max_q, max_q - 1.0);
             let w = x * x;
-            sum_xq += w * x * q;
-            sum_qq += w * q * q;
+            moment += w * x * q;
+            power += w * q * q;
         }
-        (sum_xq, sum_qq)
+        (moment, power)
     };
-    let (sum_xq, sum_qq) = sums(-max_q / largest);
-    let mut scale = if sum_qq == 0.0 { 0.0 } else { sum_xq / sum_qq };
-    let mut best = scale * sum_xq;
+    let (moment, power) = sums(-max_q / largest);
+    let mut scale = if power == 0.0 { 0.0 } else { moment / power };
+    let mut best = scale * moment;
     for step in (-9..=9).filter(|step| *step != 0) {
-        let (sum_xq, sum_qq) = sums(-(max_q + 0.1 * step as f32) / largest);
-        if sum_qq > 0.0 && sum_xq * sum_xq > best * sum_qq {
-            scale = sum_xq / sum_qq;
-            best = scale * sum_xq;
+        let (moment, power) = sums(-(max_q + 0.1 * step as f32) / largest);
+        if power > 0.0 && moment * moment > best * power {
+            scale = moment / power;
+            best = scale * moment;
         }
     }
     scale
