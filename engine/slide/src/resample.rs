@@ -21,94 +21,99 @@ pub(crate) struct Axis {
     pub(crate) n_source: usize,
 }
 
-/// Shares of one source pixel in output pixels.
-struct Shares {
-    /// `(output index, length shared)`, grouped by source pixel.
-    lengths: Vec<(u32, f32)>,
-    /// Start of each source pixel's group.
+/// Which source pixels each output pixel covers, and how much of each.
+struct Cover {
+    /// First source pixel of each output pixel, ascending.
+    first: Vec<usize>,
+    /// Start of each output pixel's weights, and their end.
     starts: Vec<usize>,
-    /// Sum of the lengths per output pixel.
-    totals: Vec<f32>,
+    weights: Vec<f32>,
 }
 
-impl Shares {
+impl Cover {
     fn new(axis: Axis) -> Self {
-        let mut lengths = Vec::new();
-        let mut starts = Vec::with_capacity(axis.n_source + 1);
-        let mut totals = vec![0.0; axis.n_out];
-        for source_idx in 0..axis.n_source {
-            starts.push(lengths.len());
-            let (left, right) = (source_idx as f64, (source_idx + 1) as f64);
-            let first = ((left - axis.start) / axis.step).floor().max(0.0) as usize;
-            for (out_idx, total) in totals.iter_mut().enumerate().skip(first) {
-                let out_left = axis.start + out_idx as f64 * axis.step;
-                if out_left >= right {
-                    break;
-                }
-                let length = (right.min(out_left + axis.step) - left.max(out_left)) as f32;
-                // Slivers from rounding would only cost time.
-                if length > 1e-6 {
-                    lengths.push((out_idx as u32, length));
-                    *total += length;
-                }
-            }
+        let (mut first, mut starts, mut weights) = (Vec::new(), vec![0], Vec::new());
+        for out_idx in 0..axis.n_out {
+            let left = axis.start + out_idx as f64 * axis.step;
+            let right = left + axis.step;
+            let from = (left.floor().max(0.0) as usize).min(axis.n_source);
+            let to = (right.ceil().max(0.0) as usize).min(axis.n_source).max(from);
+            first.push(from);
+            weights.extend((from..to).map(|at| {
+                let length = right.min((at + 1) as f64) - left.max(at as f64);
+                length.max(0.0) as f32
+            }));
+            starts.push(weights.len());
         }
-        starts.push(lengths.len());
-        Self { lengths, starts, totals }
+        Self { first, starts, weights }
     }
 
-    fn of(&self, source_idx: usize) -> &[(u32, f32)] {
-        &self.lengths[self.starts[source_idx]..self.starts[source_idx + 1]]
+    /// Output pixels that may cover some of the source pixels `from..to`.
+    fn touched(&self, from: usize, to: usize) -> std::ops::Range<usize> {
+        let end_of = |out_idx: usize| self.first[out_idx] + self.starts[out_idx + 1] - self.starts[out_idx];
+        let end = self.first.partition_point(|&first| first < to);
+        let mut start = self.first.partition_point(|&first| first < from);
+        // One before may reach into the span, or two where a sliver of the next begins.
+        while start > 0 && end_of(start - 1) > from {
+            start -= 1;
+        }
+        start..end.max(start)
+    }
+
+    /// The part of an output pixel's cover that lies in `from..to`: its first source pixel and its weights.
+    fn within(&self, out_idx: usize, from: usize, to: usize) -> (usize, &[f32]) {
+        let weights = &self.weights[self.starts[out_idx]..self.starts[out_idx + 1]];
+        let first = self.first[out_idx];
+        let skip = from.saturating_sub(first).min(weights.len());
+        let end = to.saturating_sub(first).clamp(skip, weights.len());
+        (first + skip, &weights[skip..end])
+    }
+
+    fn total(&self, out_idx: usize) -> f32 {
+        self.weights[self.starts[out_idx]..self.starts[out_idx + 1]].iter().sum()
     }
 }
 
 /// Averages source pixels, given in blocks and in any order, into output pixels.
 pub(crate) struct AreaSink {
-    columns: Shares,
-    rows: Shares,
+    columns: Cover,
+    rows: Cover,
     sums: Vec<f32>,
-    row: Vec<f32>,
 }
 
 impl AreaSink {
     pub(crate) fn new(x: Axis, y: Axis) -> Self {
-        let (columns, rows) = (Shares::new(x), Shares::new(y));
-        Self { columns, rows, sums: vec![0.0; x.n_out * y.n_out * 3], row: vec![0.0; x.n_out * 3] }
+        Self { columns: Cover::new(x), rows: Cover::new(y), sums: vec![0.0; x.n_out * y.n_out * 3] }
     }
 
     /// Takes a block of source pixels whose corner lies at `origin` of the source.
     pub(crate) fn add(&mut self, origin: [usize; 2], block: &RgbTile) {
-        let width = block.width_px() as usize;
-        let n_row = self.row.len();
-        let spans = |shares: &[(u32, f32)]| shares.first().map(|share| share.0 as usize);
-        // Output columns that this block touches: only these are cleared and added.
-        let touched = (0..width).filter_map(|x| spans(self.columns.of(origin[0] + x)));
-        let Some(first) = touched.min() else { return };
-        let last = (0..width)
-            .filter_map(|x| self.columns.of(origin[0] + x).last())
-            .map(|share| share.0 as usize)
-            .max()
-            .unwrap_or(first);
-        let range = first * 3..(last + 1) * 3;
-        for (y, line) in block.pixels().chunks_exact(width * 3).enumerate() {
-            let row_shares = self.rows.of(origin[1] + y);
-            if row_shares.is_empty() {
-                continue;
-            }
-            self.row[range.clone()].fill(0.0);
-            for (x, px) in line.as_chunks::<3>().0.iter().enumerate() {
-                for &(out_idx, length) in self.columns.of(origin[0] + x) {
-                    let at = out_idx as usize * 3;
-                    for (sum, &value) in self.row[at..at + 3].iter_mut().zip(px) {
-                        *sum += length * f32::from(value);
-                    }
+        let [width, height] = block.size_px().map(|side| side as usize);
+        let [left, top] = origin;
+        let n_column = self.columns.first.len();
+        let mut line_sum = vec![0.0_f32; width * 3];
+        for out_y in self.rows.touched(top, top + height) {
+            // Downwards first: whole lines add up fast, and only one line an output row is left to reduce.
+            let (first, weights) = self.rows.within(out_y, top, top + height);
+            line_sum.fill(0.0);
+            for (k, &weight) in weights.iter().enumerate() {
+                let at = (first + k - top) * width * 3;
+                for (sum, &value) in line_sum.iter_mut().zip(&block.pixels()[at..at + width * 3]) {
+                    *sum += weight * f32::from(value);
                 }
             }
-            for &(out_idx, length) in row_shares {
-                let at = out_idx as usize * n_row;
-                let sums = &mut self.sums[at..at + n_row][range.clone()];
-                for (sum, value) in sums.iter_mut().zip(&self.row[range.clone()]) {
-                    *sum += length * value;
+            for out_x in self.columns.touched(left, left + width) {
+                let (first, weights) = self.columns.within(out_x, left, left + width);
+                let mut px_sum = [0.0_f32; 3];
+                let px = line_sum[(first - left) * 3..].as_chunks::<3>().0;
+                for (px, weight) in px.iter().zip(weights) {
+                    for c in 0..3 {
+                        px_sum[c] += weight * px[c];
+                    }
+                }
+                let at = (out_y * n_column + out_x) * 3;
+                for (sum, value) in self.sums[at..at + 3].iter_mut().zip(px_sum) {
+                    *sum += value;
                 }
             }
         }
@@ -119,11 +124,13 @@ impl AreaSink {
     /// # Shapes
     /// - returns: `n_out(y) × n_out(x) × 3` bytes
     pub(crate) fn finish(self) -> Vec<u8> {
-        let n_column = self.columns.totals.len();
+        let n_column = self.columns.first.len();
+        let widths: Vec<f32> = (0..n_column).map(|out_x| self.columns.total(out_x)).collect();
         let mut bytes = Vec::with_capacity(self.sums.len());
         for (y, line) in self.sums.chunks_exact((n_column * 3).max(1)).enumerate() {
-            for (x, px) in line.as_chunks::<3>().0.iter().enumerate() {
-                let area = self.rows.totals[y] * self.columns.totals[x];
+            let row_height = self.rows.total(y);
+            for (px, width) in line.as_chunks::<3>().0.iter().zip(&widths) {
+                let area = row_height * width;
                 bytes.extend(px.map(|sum| if area > 0.0 { (sum / area + 0.5) as u8 } else { 255 }));
             }
         }
