@@ -6,7 +6,15 @@
 
 pub mod device;
 mod packed;
+
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube;
+pub mod dot;
+mod flex;
+mod ops;
 mod path;
+#[cfg(test)]
+mod testing;
 
 pub use device::{DeviceClass, DeviceError, DeviceReport, SelectedDevice, probe, select};
 pub use packed::PackedMatrix;

@@ -1,23 +1,34 @@
 //! A weight matrix that stays in the blocks it was stored in.
 //!
-//! A 3B model in four bits is 2 GB; unpacked to 32-bit floats it is 12. So the blocks are what is kept, and
-//! every operation unpacks what it needs while it needs it.
+//! A 3B model in four bits is 2 GB; unpacked to 32-bit floats it is 12. So the blocks are what is kept: on the
+//! processor the very pages of the mapped file, on a GPU its words, cut into several tensors where one would
+//! be larger than the device binds at once. What each operation means is the same everywhere, and the tests at
+//! the end hold every backend against unpacking and multiplying.
 
+use burn::backend::{Dispatch, DispatchDevice};
 use burn::module::{
     Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
 };
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{AllocationProperty, DType, Device, Int, Tensor, TensorData};
 use bytes::Bytes;
 use eosin_weights::GgmlType;
+
+use crate::ops::{Layout, PackedBackend as _, RowRange};
 
 /// A matrix of `rows` output features by `cols` input features, packed row by row.
 #[derive(Clone)]
 pub struct PackedMatrix {
-    kind: GgmlType,
-    rows: usize,
-    cols: usize,
-    blocks: Bytes,
+    layout: Layout,
+    parts: Vec<Part>,
+    /// Without autodiff: the weights are constants.
     device: Device,
+}
+
+/// Consecutive rows in one tensor of the device.
+#[derive(Clone)]
+struct Part {
+    layout: Layout,
+    blocks: Tensor<1, Int>,
 }
 
 impl PackedMatrix {
@@ -28,31 +39,54 @@ impl PackedMatrix {
     pub fn new(kind: GgmlType, [rows, cols]: [usize; 2], bytes: Bytes, device: &Device) -> Self {
         let n_byte = kind.row_bytes(cols).and_then(|row_bytes| row_bytes.checked_mul(rows));
         assert_eq!(n_byte, Some(bytes.len()), "{kind}: {rows} × {cols} does not take these bytes");
-        Self { kind, rows, cols, blocks: bytes, device: device.clone().without_autodiff() }
+        let layout = Layout { kind, rows, cols };
+        let device = device.clone().without_autodiff();
+        let parts = parts(layout, &bytes, &device, max_part_bytes(&device));
+        Self { layout, parts, device }
     }
 
     /// Output features.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.layout.rows
     }
 
     /// Input features.
     pub fn cols(&self) -> usize {
-        self.cols
+        self.layout.cols
     }
 
     /// How its elements are stored.
     pub fn kind(&self) -> GgmlType {
-        self.kind
+        self.layout.kind
+    }
+
+    /// Where its blocks lie, without autodiff.
+    pub fn device(&self) -> Device {
+        self.device.clone()
     }
 
     /// `x · Wᵀ`, differentiable in `x`; the weights are constants.
     ///
+    /// Activations are not rounded: every product is of two 32-bit floats.
+    ///
     /// # Shapes
     /// - `x`: `[m, cols]`
     /// - returns: `[m, rows]`
+    ///
+    /// # Panics
+    /// Where `x` has another width.
     pub fn linear(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.dequantize().transpose())
+        let [_, width] = x.dims();
+        assert_eq!(width, self.cols(), "activations of another width");
+        let x = if x.dtype() == DType::F32 { x } else { x.cast(DType::F32) };
+        let product = |part: &Part, x: Tensor<2>| {
+            let blocks = part.blocks.clone().into_dispatch();
+            Tensor::from_dispatch(Dispatch::packed_linear(x.into_dispatch(), blocks, part.layout))
+        };
+        match self.parts.as_slice() {
+            [part] => product(part, x),
+            parts => Tensor::cat(parts.iter().map(|part| product(part, x.clone())).collect(), 1),
+        }
     }
 
     /// The rows with the given numbers.
@@ -60,8 +94,32 @@ impl PackedMatrix {
     /// # Shapes
     /// - `ids`: `[m]`, each below `rows`
     /// - returns: `[m, cols]`
+    ///
+    /// # Panics
+    /// On the processor where a number is out of range; GPUs return a row without meaning.
     pub fn gather(&self, ids: Tensor<1, Int>) -> Tensor<2> {
-        self.dequantize().select(0, ids)
+        let rows = |part: &Part, ids: Tensor<1, Int>| -> Tensor<2> {
+            let blocks = part.blocks.clone().into_dispatch();
+            Tensor::from_dispatch(Dispatch::packed_gather(blocks, ids.into_dispatch(), part.layout))
+        };
+        if let [part] = self.parts.as_slice() {
+            return rows(part, ids);
+        }
+        // Every part answers for all ids, clamped into it; those of other parts are masked away.
+        let mut first = 0;
+        let mut total: Option<Tensor<2>> = None;
+        for part in &self.parts {
+            let last = first + part.layout.rows as i64 - 1;
+            let inside = ids.clone().greater_equal_elem(first).bool_and(ids.clone().lower_equal_elem(last));
+            let local = ids.clone().clamp(first, last).sub_scalar(first);
+            let found = rows(part, local).mask_fill(inside.bool_not().unsqueeze_dim::<2>(1), 0.0);
+            total = Some(match total {
+                Some(total) => total + found,
+                None => found,
+            });
+            first = last + 1;
+        }
+        total.unwrap_or_else(|| Tensor::zeros([ids.dims()[0], self.cols()], &self.device))
     }
 
     /// The whole matrix as 32-bit floats.
@@ -69,15 +127,74 @@ impl PackedMatrix {
     /// # Shapes
     /// - returns: `[rows, cols]`
     pub fn dequantize(&self) -> Tensor<2> {
-        let mut values = vec![0.0; self.rows * self.cols];
-        eosin_weights::dequantize(self.kind, &self.blocks, &mut values);
-        Tensor::from_data(TensorData::new(values, [self.rows, self.cols]), &self.device)
+        let parts = self.parts.iter().map(|part| {
+            let range = RowRange { start: 0, count: part.layout.rows };
+            let blocks = part.blocks.clone().into_dispatch();
+            Tensor::from_dispatch(Dispatch::packed_unpack(blocks, part.layout, range))
+        });
+        let mut parts: Vec<Tensor<2>> = parts.collect();
+        if parts.len() == 1 { parts.swap_remove(0) } else { Tensor::cat(parts, 0) }
     }
+
+    /// The packed rows, read back from the device.
+    fn bytes(&self) -> Bytes {
+        let mut all = Vec::with_capacity(self.layout.rows * self.layout.row_bytes());
+        for part in &self.parts {
+            let data = part.blocks.clone().into_data();
+            let bytes = data.as_bytes();
+            all.extend_from_slice(&bytes[..part.layout.rows * part.layout.row_bytes()]);
+        }
+        all.into()
+    }
+}
+
+/// What the largest tensor may take on a device: GPUs bind no more at once, and address it with 32 bits.
+fn max_part_bytes(device: &Device) -> usize {
+    match device.as_dispatch() {
+        #[cfg(any(feature = "wgpu", feature = "cuda"))]
+        DispatchDevice::Cube(device) => crate::cube::max_tensor_bytes(device).min(1 << 30),
+        _ => usize::MAX,
+    }
+}
+
+fn is_processor(device: &Device) -> bool {
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// The rows in as few tensors as the device allows.
+fn parts(layout: Layout, bytes: &Bytes, device: &Device, max_bytes: usize) -> Vec<Part> {
+    let row_bytes = layout.row_bytes();
+    let n_row = (max_bytes / row_bytes.max(1)).clamp(1, layout.rows.max(1));
+    let starts = (0..layout.rows.max(1)).step_by(n_row);
+    let part = |start: usize| {
+        let layout = Layout { rows: n_row.min(layout.rows - start), ..layout };
+        let rows = bytes.slice(start * row_bytes..(start + layout.rows) * row_bytes);
+        Part { layout, blocks: blocks(rows, device) }
+    };
+    starts.map(part).collect()
+}
+
+/// Bytes on the processor, in place; 32-bit words elsewhere, the last padded with zeros.
+fn blocks(rows: Bytes, device: &Device) -> Tensor<1, Int> {
+    if is_processor(device) {
+        let n = rows.len();
+        let bytes = burn::tensor::Bytes::from_shared(rows, AllocationProperty::File);
+        return Tensor::from_data(TensorData::from_bytes(bytes, [n], DType::U8), (device, DType::U8));
+    }
+    let (whole, rest) = rows.as_chunks::<4>();
+    let mut words: Vec<u32> = whole.iter().map(|word| u32::from_le_bytes(*word)).collect();
+    if !rest.is_empty() || words.is_empty() {
+        let mut word = [0; 4];
+        word[..rest.len()].copy_from_slice(rest);
+        words.push(u32::from_le_bytes(word));
+    }
+    let n = words.len();
+    Tensor::from_data(TensorData::new(words, [n]), (device, DType::U32))
 }
 
 impl std::fmt::Debug for PackedMatrix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PackedMatrix {{{} [{}, {}]}}", self.kind, self.rows, self.cols)
+        write!(f, "PackedMatrix {{{} [{}, {}]}}", self.kind(), self.rows(), self.cols())
     }
 }
 
@@ -97,7 +214,10 @@ impl Module for PackedMatrix {
     }
 
     fn to_device(self, device: &Device) -> Self {
-        Self { device: device.clone().without_autodiff(), ..self }
+        if self.device == *device {
+            return self;
+        }
+        Self::new(self.kind(), [self.rows(), self.cols()], self.bytes(), device)
     }
 
     fn fork(self, device: &Device) -> Self {
@@ -124,3 +244,6 @@ impl ModuleDisplayDefault for PackedMatrix {
 }
 
 impl ModuleDisplay for PackedMatrix {}
+
+#[cfg(test)]
+mod tests;
