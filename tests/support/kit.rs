@@ -104,8 +104,16 @@ pub fn argmax(values: &[f32]) -> usize {
     largest.expect("there are values").0
 }
 
-/// Opens a picture as the reference's processor does: transparency is dropped, not composed.
+/// Opens a picture as the reference's processor does: transparency is laid on white in Pillow's integers.
 pub fn picture(path: &Path) -> RgbTile {
-    let image = image::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into_rgb8();
-    RgbTile::new([image.width(), image.height()], image.into_raw()).unwrap()
+    let image = image::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into_rgba8();
+    let on_white = |pixel: &image::Rgba<u8>| {
+        let [rgb @ .., alpha] = pixel.0.map(u32::from);
+        rgb.map(|value| {
+            let sum = 128 * (value * alpha + 255 * (255 - alpha)) + (0x80 << 7);
+            ((((sum >> 8) + sum) >> 8) >> 7) as u8
+        })
+    };
+    let pixels = image.pixels().flat_map(on_white).collect();
+    RgbTile::new([image.width(), image.height()], pixels).unwrap()
 }
