@@ -124,8 +124,8 @@ fn add<'a>(
         writer.tensor_with(&tensor.name, kind, &tensor.shape, move || {
             progress(&tensor.name);
             let source = weights.tensor(&tensor.source)?;
-            if source.kind == kind && tensor.piece == Piece::Whole {
-                return Ok(source.bytes);
+            if tensor.piece == Piece::Whole {
+                return source.to_kind(&tensor.name, kind).map(|stored| stored.bytes);
             }
             let values = tensor.piece.of(source.to_f32(), &source.shape);
             RawTensor::from_f32(&tensor.name, kind, tensor.shape.clone(), &values).map(|stored| stored.bytes)

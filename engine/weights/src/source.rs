@@ -11,6 +11,10 @@ use crate::{GgmlType, WeightError, block};
 /// Blocks that one core converts at a time: enough to pay for a task, few enough to spread one matrix.
 const TASK_BLOCKS: usize = 256;
 
+/// Elements that one core converts from type to type at a time: a multiple of every type's block, so that
+/// tasks divide both sides alike.
+const TASK_ELEMENTS: usize = TASK_BLOCKS * 256;
+
 /// One tensor as its file stores it.
 ///
 /// The bytes are a slice of the mapped file: nothing is copied until someone computes with them.
@@ -60,6 +64,31 @@ impl RawTensor {
             .zip(values.par_chunks(n_element))
             .for_each(|(out, values)| block::quantize_into(kind, values, out));
         Ok(Self { kind, shape, bytes: Bytes::from(out) })
+    }
+
+    /// The same elements in another type, on all cores, without all of them as floats at once.
+    ///
+    /// # Errors
+    /// [`WeightError::Size`] where rows are not whole blocks of that type; `name` is only for that message.
+    pub fn to_kind(&self, name: &str, kind: GgmlType) -> Result<Self, WeightError> {
+        if self.kind == kind {
+            return Ok(self.clone());
+        }
+        let Some(n_byte) = n_byte(kind, &self.shape) else {
+            let (name, shape, n_byte) = (crate::error::quoted(name), self.shape.clone(), self.bytes.len());
+            return Err(WeightError::Size { name, shape, kind, n_byte });
+        };
+        let mut out = vec![0; n_byte];
+        let bytes_of = |kind: GgmlType| TASK_ELEMENTS / kind.block_len() * kind.block_bytes();
+        out.par_chunks_mut(bytes_of(kind)).zip(self.bytes.par_chunks(bytes_of(self.kind))).for_each_init(
+            || vec![0.0; TASK_ELEMENTS],
+            |values, (out, bytes)| {
+                let values = &mut values[..out.len() / kind.block_bytes() * kind.block_len()];
+                block::dequantize(self.kind, bytes, values);
+                block::quantize_into(kind, values, out);
+            },
+        );
+        Ok(Self { kind, shape: self.shape.clone(), bytes: Bytes::from(out) })
     }
 
     /// Number of elements; 1 for a shape without axes.

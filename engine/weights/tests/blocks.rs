@@ -129,6 +129,25 @@ fn extreme_rows_stay_finite() {
 }
 
 #[test]
+fn types_turn_into_each_other_in_pieces_as_in_one() {
+    // Longer than one task, and not a multiple of it.
+    let values = bell(256 * 600);
+    for from in GgmlType::ALL {
+        let source = RawTensor::from_f32("x", from, vec![600, 256], &values).unwrap();
+        for to in GgmlType::ALL {
+            let expected = if from == to {
+                source.bytes.clone()
+            } else {
+                RawTensor::from_f32("x", to, vec![600, 256], &source.to_f32()).unwrap().bytes
+            };
+            assert!(source.to_kind("x", to).unwrap().bytes == expected, "{from} to {to}");
+        }
+    }
+    let narrow = RawTensor::from_f32("x", GgmlType::F32, vec![2, 48], &bell(96)).unwrap();
+    assert!(narrow.to_kind("x", GgmlType::Q8_0).is_err());
+}
+
+#[test]
 fn shapes_must_hold_their_values() {
     let check =
         |kind, shape: Vec<usize>, n| assert!(RawTensor::from_f32("x", kind, shape, &vec![0.0; n]).is_err());

@@ -8,7 +8,7 @@ mod search;
 
 use half::{bf16, f16};
 
-use self::search::{affine, symmetric};
+use self::search::{affine, nearest, symmetric};
 use super::{BlockQ4_0, BlockQ4K, BlockQ5K, BlockQ6K, BlockQ8_0, scale_min_k4};
 use crate::GgmlType;
 
@@ -96,7 +96,7 @@ impl Affine {
         let max_min = found.iter().fold(0.0_f32, |max, (_, min)| max.max(*min));
         let six_bits = |x: f32, max: f32| {
             let inverse = if max > 0.0 { 63.0 / max } else { 0.0 };
-            (inverse * x).round_ties_even().min(63.0) as u8
+            nearest(inverse * x).min(63.0) as u8
         };
         let mut scales = [0; 12];
         for (group, (scale, min)) in found.into_iter().enumerate() {
@@ -120,7 +120,7 @@ impl Affine {
             let (scale, min) = scale_min_k4(group, &self.scales);
             let (scale, min) = (self.d.to_f32() * f32::from(scale), self.dmin.to_f32() * f32::from(min));
             if scale != 0.0 {
-                *q = x.map(|x| ((x + min) / scale).round_ties_even().clamp(0.0, max_q) as u8);
+                *q = x.map(|x| nearest((x + min) / scale).clamp(0.0, max_q) as u8);
             }
         }
         q
@@ -157,11 +157,11 @@ fn q6_k(x: &[f32; 256]) -> BlockQ6K {
     }
     let inverse = -128.0 / largest;
     let d = f16::from_f32(1.0 / inverse);
-    let scales = found.map(|scale| (inverse * scale).round_ties_even().clamp(-128.0, 127.0) as i8);
+    let scales = found.map(|scale| nearest(inverse * scale).clamp(-128.0, 127.0) as i8);
     let q: [u8; 256] = std::array::from_fn(|element| {
         let scale = d.to_f32() * f32::from(scales[element / 16]);
         // Where a group has no scale its number does not matter; the middle is ggml's choice for zero.
-        let q = if scale == 0.0 { 0.0 } else { (x[element] / scale).round_ties_even().clamp(-32.0, 31.0) };
+        let q = if scale == 0.0 { 0.0 } else { nearest(x[element] / scale).clamp(-32.0, 31.0) };
         (q as i8 + 32) as u8
     });
     let ql = std::array::from_fn(|byte| {

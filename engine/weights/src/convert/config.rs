@@ -46,8 +46,8 @@ pub(super) struct Vision {
     pub(super) std: [f32; 3],
 }
 
-/// No model has more layers, wider rows or more words; lies are stopped before they become loops.
-const MAX_NUMBER: u64 = 1 << 24;
+/// No model has more layers, wider rows, more words or longer texts; and products of three do not overflow.
+const MAX_NUMBER: u64 = 1 << 21;
 
 fn number(object: &Value, key: &str) -> Result<usize, String> {
     match object[key].as_u64() {

@@ -9,6 +9,18 @@
 /// Magnitudes below this are nothing: their inverse would overflow.
 pub(super) const NOTHING: f32 = 1e-15;
 
+/// The nearest integer, ties to even, of a number below 2²² in magnitude; larger ones stay large, and are
+/// clamped by the caller.
+///
+/// Adding 1.5 · 2²³ leaves no bits for a fraction, so that the addition itself rounds. The standard
+/// `round_ties_even` is a call to the C library on processors without SSE 4.1, and the searches round some
+/// twenty times for each element.
+#[inline]
+pub(super) fn nearest(x: f32) -> f32 {
+    const SHIFT: f32 = 12_582_912.0;
+    (x + SHIFT) - SHIFT
+}
+
 /// Fits `x ≈ scale·q − min` with `q` from 0 to `max_q` and a minimum that is not negative.
 ///
 /// Candidates spread the range over `max_q + first + 0.1·step` steps. Returns scale and minimum.
@@ -27,7 +39,7 @@ pub(super) fn affine<const N: usize>(
     }
     let sum_w: f32 = weights.iter().sum();
     let sum_x: f32 = weights.iter().zip(x).map(|(w, x)| w * x).sum();
-    let round = |inverse: f32, low: f32| x.map(|x| (inverse * (x - low)).round_ties_even().clamp(0.0, max_q));
+    let round = |inverse: f32, low: f32| x.map(|x| nearest(inverse * (x - low)).clamp(0.0, max_q));
     let error = |scale: f32, low: f32, q: &[f32; N]| {
         let terms = weights.iter().zip(x).zip(q).map(|((w, x), q)| {
             let off = scale * q + low - x;
@@ -76,7 +88,7 @@ pub(super) fn symmetric<const N: usize>(x: &[f32; N], max_q: f32) -> f32 {
     let sums = |inverse: f32| {
         let (mut moment, mut power) = (0.0, 0.0);
         for x in x {
-            let q = (inverse * x).round_ties_even().clamp(-max_q, max_q - 1.0);
+            let q = nearest(inverse * x).clamp(-max_q, max_q - 1.0);
             let w = x * x;
             moment += w * x * q;
             power += w * q * q;
@@ -94,4 +106,21 @@ pub(super) fn symmetric<const N: usize>(x: &[f32; N], max_q: f32) -> f32 {
         }
     }
     scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_rounds_as_the_standard_does() {
+        for sixteenth in -10_000..10_000 {
+            let x = sixteenth as f32 / 16.0;
+            assert_eq!(nearest(x).to_bits(), (x.round_ties_even() + 0.0).to_bits(), "{x}");
+        }
+        for x in [1e9, -1e9, f32::INFINITY, f32::NEG_INFINITY] {
+            assert_eq!(nearest(x).clamp(-128.0, 127.0).to_bits(), x.clamp(-128.0, 127.0).to_bits(), "{x}");
+        }
+        assert!(nearest(f32::NAN).is_nan());
+    }
 }
