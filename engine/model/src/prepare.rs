@@ -12,7 +12,7 @@ use eosin_core::{PatchGrid, RgbTile};
 use eosin_weights::{Meta, WeightError};
 use serde_json::Value;
 
-pub use resample::{Filter, resize};
+pub use resample::{Filter, Window, resize, resize_window};
 
 use crate::ModelError;
 

@@ -6,6 +6,8 @@
 //! general image library does not serve here. Reference outputs of Pillow are at the end, larger ones in
 //! `tests/parity_qwen.rs`.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 /// Bits after the point of a weight: with 8 bits of pixel and 2 of headroom they fill 32.
@@ -46,8 +48,11 @@ struct Tap {
     weights: Vec<i32>,
 }
 
-/// The taps of every output pixel along one axis.
-fn taps(n_in: u32, n_out: u32, filter: Filter) -> Vec<Tap> {
+/// The taps of some of the `n_out` output pixels along one axis.
+fn taps(n_in: u32, n_out: u32, wanted: Range<u32>, filter: Filter) -> Vec<Tap> {
+    if n_in == n_out {
+        return wanted.map(|idx| Tap { start: idx as usize, weights: vec![1 << PRECISION_BITS] }).collect();
+    }
     let scale = f64::from(n_in) / f64::from(n_out);
     let filter_scale = scale.max(1.0);
     let support = filter.support() * filter_scale;
@@ -69,7 +74,14 @@ fn taps(n_in: u32, n_out: u32, filter: Filter) -> Vec<Tap> {
         };
         Tap { start: start as usize, weights: weights.iter().map(fixed).collect() }
     };
-    (0..n_out).map(tap).collect()
+    wanted.map(tap).collect()
+}
+
+/// The input pixels that any of the taps reads.
+fn span(taps: &[Tap]) -> Range<usize> {
+    let start = taps.iter().map(|tap| tap.start).min().unwrap_or(0);
+    let end = taps.iter().map(|tap| tap.start + tap.weights.len()).max().unwrap_or(0);
+    start..end
 }
 
 /// Rounds a sum of weighted bytes to a byte.
@@ -80,20 +92,56 @@ fn to_byte(sum: i32) -> u8 {
 /// Half a unit, so that the shift rounds.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
+/// The part of a resampled picture that is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// Left and top, in pixels of the resampled picture.
+    pub origin_px: [u32; 2],
+    /// Width and height.
+    pub size_px: [u32; 2],
+}
+
 /// Resamples an `RGB` picture, row-major, three bytes a pixel.
 ///
 /// # Panics
 /// Where `pixels` is not `from_px` large, or a side is zero.
 pub fn resize(pixels: &[u8], from_px: [u32; 2], to_px: [u32; 2], filter: Filter) -> Vec<u8> {
-    let ([from_w, from_h], [to_w, to_h]) = (from_px, to_px);
-    assert!([from_w, from_h, to_w, to_h].iter().all(|side| *side > 0), "a picture has pixels");
+    resize_window(pixels, from_px, to_px, Window { origin_px: [0, 0], size_px: to_px }, filter)
+}
+
+/// A part of what [`resize`] gives, without computing the rest: a picture of one row by a million columns
+/// would fill terabytes when its short side is brought to 224.
+///
+/// # Panics
+/// As [`resize`], and where the window leaves the resampled picture.
+pub fn resize_window(
+    pixels: &[u8],
+    from_px: [u32; 2],
+    to_px: [u32; 2],
+    window: Window,
+    filter: Filter,
+) -> Vec<u8> {
+    let [from_w, from_h] = from_px;
+    assert!(from_px.iter().chain(&to_px).all(|side| *side > 0), "a picture has pixels");
     assert_eq!(pixels.len(), from_w as usize * from_h as usize * 3, "three bytes a pixel");
+    let axis = |idx: usize| {
+        let (start, len) = (window.origin_px[idx], window.size_px[idx]);
+        assert!(start.checked_add(len).is_some_and(|end| end <= to_px[idx]), "a window lies in its picture");
+        taps(from_px[idx], to_px[idx], start..start + len, filter)
+    };
+    let (across, down) = (axis(0), axis(1));
+    if across.is_empty() || down.is_empty() {
+        return Vec::new();
+    }
+    let (columns, rows) = (span(&across), span(&down));
+    let from_w = from_w as usize;
     if is_vertical_first(from_px, to_px) {
-        let rows = vertical(pixels, from_px, to_h, filter);
-        horizontal(&rows, [from_w, to_h], to_w, filter)
+        let short = vertical(pixels, from_w, columns.clone(), 0, &down);
+        horizontal(&short, columns.len(), columns.start, &across)
     } else {
-        let columns = horizontal(pixels, from_px, to_w, filter);
-        vertical(&columns, [to_w, from_h], to_h, filter)
+        let read = &pixels[rows.start * from_w * 3..rows.end * from_w * 3];
+        let narrow = horizontal(read, from_w, 0, &across);
+        vertical(&narrow, across.len(), 0..across.len(), rows.start, &down)
     }
 }
 
@@ -106,40 +154,42 @@ fn is_vertical_first([from_w, from_h]: [u32; 2], [to_w, to_h]: [u32; 2]) -> bool
     lost_rows > 0 && lost_rows > 2 * lost_columns
 }
 
-/// The pass along rows.
-fn horizontal(pixels: &[u8], [from_w, from_h]: [u32; 2], to_w: u32, filter: Filter) -> Vec<u8> {
-    if from_w == to_w {
-        return pixels.to_vec();
-    }
-    let taps = taps(from_w, to_w, filter);
-    let [from_row, to_row] = [from_w, to_w].map(|width| width as usize * 3);
-    let mut out = vec![0; to_row * from_h as usize];
-    out.par_chunks_exact_mut(to_row).zip(pixels.par_chunks_exact(from_row)).for_each(|(out, row)| {
-        for (out, tap) in out.chunks_exact_mut(3).zip(&taps) {
-            let mut sums = [HALF; 3];
-            for (pixel, weight) in row[tap.start * 3..].chunks_exact(3).zip(&tap.weights) {
-                for (sum, byte) in sums.iter_mut().zip(pixel) {
-                    *sum += i32::from(*byte) * weight;
+/// The pass along rows, each of `n_column` pixels, the first of which the taps know as `first_column`.
+fn horizontal(pixels: &[u8], n_column: usize, first_column: usize, taps: &[Tap]) -> Vec<u8> {
+    let n_row = pixels.len() / (n_column * 3);
+    let mut out = vec![0; taps.len() * 3 * n_row];
+    out.par_chunks_exact_mut(taps.len() * 3).zip(pixels.par_chunks_exact(n_column * 3)).for_each(
+        |(out, row)| {
+            for (out, tap) in out.chunks_exact_mut(3).zip(taps) {
+                let mut sums = [HALF; 3];
+                let read = &row[(tap.start - first_column) * 3..];
+                for (pixel, weight) in read.chunks_exact(3).zip(&tap.weights) {
+                    for (sum, byte) in sums.iter_mut().zip(pixel) {
+                        *sum += i32::from(*byte) * weight;
+                    }
                 }
+                out.copy_from_slice(&sums.map(to_byte));
             }
-            out.copy_from_slice(&sums.map(to_byte));
-        }
-    });
+        },
+    );
     out
 }
 
-/// The pass along columns.
-fn vertical(pixels: &[u8], [width, from_h]: [u32; 2], to_h: u32, filter: Filter) -> Vec<u8> {
-    if from_h == to_h {
-        return pixels.to_vec();
-    }
-    let taps = taps(from_h, to_h, filter);
-    let row_len = width as usize * 3;
-    let mut out = vec![0; row_len * to_h as usize];
-    out.par_chunks_exact_mut(row_len).zip(&taps).for_each(|(out, tap)| {
+/// The pass along some columns of rows of `n_column` pixels, the first of which the taps know as `first_row`.
+fn vertical(
+    pixels: &[u8],
+    n_column: usize,
+    columns: Range<usize>,
+    first_row: usize,
+    taps: &[Tap],
+) -> Vec<u8> {
+    let row_len = columns.len() * 3;
+    let mut out = vec![0; row_len * taps.len()];
+    out.par_chunks_exact_mut(row_len).zip(taps).for_each(|(out, tap)| {
         let mut sums = vec![HALF; row_len];
-        for (row, weight) in pixels[tap.start * row_len..].chunks_exact(row_len).zip(&tap.weights) {
-            for (sum, byte) in sums.iter_mut().zip(row) {
+        let read = &pixels[(tap.start - first_row) * n_column * 3..];
+        for (row, weight) in read.chunks_exact(n_column * 3).zip(&tap.weights) {
+            for (sum, byte) in sums.iter_mut().zip(&row[columns.start * 3..columns.end * 3]) {
                 *sum += i32::from(*byte) * weight;
             }
         }
@@ -193,5 +243,27 @@ mod tests {
         check([42, 55], [40, 39], 0x075c_87c3_17a0_3bd4);
         check([40, 61], [30, 41], 0xfe33_86f5_db52_a4da);
         check([40, 61], [30, 40], 0x6af1_6271_2df7_33e1);
+    }
+
+    #[test]
+    fn a_window_is_a_part_of_the_whole() {
+        for (from_px, to_px) in [([61, 37], [90, 55]), ([61, 99], [44, 40]), ([40, 41], [40, 41])] {
+            let pixels = noise((from_px[0] * from_px[1] * 3) as usize);
+            let whole = resize(&pixels, from_px, to_px, Filter::Bicubic);
+            let (origin_px, size_px) = ([9_u32, 17], [31_u32, 20]);
+            let window = Window { origin_px, size_px };
+            let part = resize_window(&pixels, from_px, to_px, window, Filter::Bicubic);
+            let row_len = size_px[0] as usize * 3;
+            for (row_idx, row) in part.chunks_exact(row_len).enumerate() {
+                let start =
+                    ((row_idx + origin_px[1] as usize) * to_px[0] as usize + origin_px[0] as usize) * 3;
+                assert_eq!(row, &whole[start..start + row_len], "{from_px:?} to {to_px:?}, row {row_idx}");
+            }
+            assert_eq!(part.len(), row_len * size_px[1] as usize);
+        }
+        let long = vec![7; 100_000 * 3];
+        let window = Window { origin_px: [11_000_000, 0], size_px: [224, 224] };
+        let part = resize_window(&long, [100_000, 1], [22_400_000, 224], window, Filter::Bicubic);
+        assert_eq!(part, vec![7; 224 * 224 * 3]);
     }
 }
