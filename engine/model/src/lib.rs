@@ -4,6 +4,7 @@
 //! named tensors; it runs on the device it was loaded to, with gradients where that device has them.
 
 pub mod attention;
+pub mod clip;
 mod error;
 pub mod linear;
 pub mod norm;
