@@ -432,6 +432,19 @@ fn a_cut_or_damaged_slide_is_an_error_and_never_an_end() {
 }
 
 #[test]
+fn libraries_below_do_not_print() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.svs");
+    // A property without a value, of which GLib complains on standard error.
+    let mut odd = std::fs::read(fixture()).unwrap();
+    let at = odd.windows(8).position(|bytes| bytes == b"AppMag =").unwrap();
+    odd[at + 7] = b' ';
+    std::fs::write(&path, odd).unwrap();
+    let output = eosin(&["info", path.to_str().unwrap()]);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}
+
+#[test]
 fn the_command_line_tells_what_was_asked() {
     let path = fixture();
     let file = path.to_str().unwrap();

@@ -36,7 +36,7 @@ impl Whole {
     /// Opens what OpenSlide recognises; none where it does not.
     pub(crate) fn open(path: &Path, file: &mut File) -> Result<Option<(Self, SlideInfo)>, OpenCause> {
         raw::quieten_libtiff();
-        let handle = match OpenSlide::new(path) {
+        let handle = match open_quietly(path) {
             Ok(handle) => handle,
             Err(OpenSlideError::UnsupportedFile(_)) => return Ok(None),
             Err(error) => return Err(OpenCause::OpenSlide { message: message_of(&error) }),
@@ -145,7 +145,7 @@ impl Whole {
         let same = || -> Option<OpenSlide> {
             let mut file = picture::open_file(&self.path).ok()?;
             let id = id::hash_file(&mut file, &self.companion).ok()?;
-            if id == self.id { OpenSlide::new(&self.path).ok() } else { None }
+            if id == self.id { open_quietly(&self.path).ok() } else { None }
         };
         if let Some(handle) = same() {
             *current = Arc::new(handle);
@@ -214,7 +214,13 @@ pub fn library_version() -> String {
 /// The reader that OpenSlide would use; none where it does not recognise the file.
 pub(crate) fn detect_vendor(path: &Path) -> Option<String> {
     raw::quieten_libtiff();
+    let _quiet = raw::QuietGlib::new();
     OpenSlide::detect_vendor(path).ok()
+}
+
+fn open_quietly(path: &Path) -> Result<OpenSlide, OpenSlideError> {
+    let _quiet = raw::QuietGlib::new();
+    OpenSlide::new(path)
 }
 
 /// What to say of a file that nothing recognises.
