@@ -24,7 +24,7 @@ use crate::path::CpuPath;
 pub fn unpack(path: CpuPath, kind: GgmlType, bytes: &[u8], out: &mut [f32]) {
     assert_eq!(kind.row_bytes(out.len()), Some(bytes.len()), "{kind}: bytes and elements disagree");
     match path {
-        CpuPath::Scalar => unpack::unpack(kind, bytes, out),
+        CpuPath::Scalar => unpack::unpack::<[f32; 8]>(kind, bytes, out),
         // SAFETY: a `Proof` exists only where the processor reported these instructions.
         #[cfg(target_arch = "x86_64")]
         CpuPath::Avx2(_proof) => unsafe { x86::unpack_avx2(kind, bytes, out) },

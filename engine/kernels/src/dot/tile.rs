@@ -36,7 +36,7 @@ pub(super) fn linear_rows<L: Lanes>(
             let bytes = start / kind.block_len() * kind.block_bytes()
                 ..(start + width) / kind.block_len() * kind.block_bytes();
             for (row, out) in weights.chunks_exact(row_bytes).zip(buffer.chunks_exact_mut(width)) {
-                unpack(kind, &row[bytes.clone()], out);
+                unpack::<L>(kind, &row[bytes.clone()], out);
             }
             let unpacked = &buffer[..out.len() / m * width];
             for first in (0..m).step_by(TILE[1]) {
@@ -108,10 +108,10 @@ fn tile<L: Lanes, const N: usize, const M: usize>(w: [&[f32]; N], x: [&[f32]; M]
     // SAFETY: the caller is compiled for the instructions of `L`, and every slice is `len` long.
     #[expect(unsafe_code, reason = "see above")]
     unsafe {
-        let mut totals = [[L::zero(); M]; N];
+        let mut totals = [[L::splat(0.0); M]; N];
         let mut k = 0;
         while k < whole {
-            let mut ws = [L::zero(); N];
+            let mut ws = [L::splat(0.0); N];
             for i in 0..N {
                 ws[i] = L::load(w[i].get_unchecked(k..k + L::COUNT));
             }
