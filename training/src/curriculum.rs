@@ -48,7 +48,12 @@ impl Answers {
 
 /// How phantoms of a recipe are photographed.
 pub fn settings(data: &DataRecipe) -> Settings {
-    Settings { size_px: [data.image_px; 2], ..Settings::default() }
+    settings_of_size(data.image_px)
+}
+
+/// How square phantoms of a side are photographed.
+pub fn settings_of_size(image_px: u32) -> Settings {
+    Settings { size_px: [image_px; 2], ..Settings::default() }
 }
 
 impl Curriculum {

@@ -5,6 +5,7 @@
 //! and stands beside chance, a majority guess and a colour histogram. `tests/stages.rs` runs it small.
 
 mod baseline;
+pub mod session; // SESSION
 mod statistics;
 
 use std::collections::BTreeMap;

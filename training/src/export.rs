@@ -5,6 +5,8 @@
 //! template and the sampling defaults written here are the ones that the training used. `tests/stages.rs`
 //! asks both forms the same questions.
 
+pub mod bundle; // SESSION
+
 use std::fs;
 use std::path::Path;
 
@@ -71,7 +73,7 @@ pub fn write_hf_folder(run: &Run, dir: &Path) -> Result<(), TrainError> {
 }
 
 /// Pixels of a picture of the recipe's size; views are brought to between two thirds of them and all.
-fn preprocessor_config(plan: &Plan) -> Value {
+pub(crate) fn preprocessor_config(plan: &Plan) -> Value {
     let side = plan.recipe.data.image_px;
     let max_pixels = side * side;
     json!({
@@ -92,7 +94,7 @@ fn preprocessor_config(plan: &Plan) -> Value {
     })
 }
 
-fn generation_config(special: &SpecialIds) -> Value {
+pub(crate) fn generation_config(special: &SpecialIds) -> Value {
     json!({
         "bos_token_id": special.end_of_text,
         "eos_token_id": [special.im_end, special.end_of_text],
@@ -103,7 +105,7 @@ fn generation_config(special: &SpecialIds) -> Value {
     })
 }
 
-fn tokenizer_config() -> Value {
+pub(crate) fn tokenizer_config() -> Value {
     json!({
         "tokenizer_class": "Qwen2Tokenizer",
         "bos_token": null,
@@ -116,7 +118,7 @@ fn tokenizer_config() -> Value {
     })
 }
 
-fn pretty(value: &Value) -> Result<String, TrainError> {
+pub(crate) fn pretty(value: &Value) -> Result<String, TrainError> {
     let mut text = serde_json::to_string_pretty(value).map_err(TrainError::engine("cannot encode a file"))?;
     text.push('\n');
     Ok(text)
