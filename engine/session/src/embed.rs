@@ -1,0 +1,487 @@
+//! Tiles and texts to [`Embedding`]s: a CLIP model with all that belongs to it.
+//!
+//! A model may lie in five ways: an Eosin bundle, a Hugging Face folder, an `open_clip` folder, or one weight file
+//! of either make. [`ClipBundle::open`] looks at what is there, says what it decided ([`ClipBundle::summary`]) and
+//! checks the small files; [`ClipBundle::load`] unpacks the weights onto a device. The name in an embedding is a
+//! hash over weights, activation and preprocessing, for a change of any of them moves every vector. Held true by
+//! `tests/parity_clip.rs`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use eosin_core::{DeviceChoice, Embedding, EmbeddingError, Hint, RgbTile};
+use eosin_kernels::device::{DeviceError, SelectedDevice, select};
+use eosin_model::clip::{
+    Activation, Clip, ClipError, ClipTokenizer, Config, CropRounding, Preprocess, Style, TokenBatch,
+};
+use eosin_weights::{Gguf, SafetensorsFolder, TorchCheckpoint, WeightError, WeightSource};
+use serde_json::Value;
+
+use crate::manifest::{BundleKind, MANIFEST, Manifest, ManifestError, bytes_hash, read_text, weights_hash};
+
+/// Tiles that go through the image tower together: more fill no core better and need more memory.
+const TILES_AT_ONCE: usize = 8;
+/// Texts that go through the text tower together; they are padded to the longest.
+const TEXTS_AT_ONCE: usize = 32;
+/// A tokenizer of half a million entries has some 30 MB.
+const MAX_TEXT_BYTES: u64 = 64 << 20;
+
+/// Why a CLIP model cannot be opened, or something cannot be embedded.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedError {
+    /// There is no model where one was looked for.
+    #[error("no CLIP model found: {cause}: {}", path.display())]
+    NoModel {
+        /// What was looked for.
+        cause: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// A file of settings is not JSON.
+    #[error("not a sound JSON file: {}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+    /// A bundle's manifest, or another small file.
+    #[error("cannot open the model")]
+    Manifest {
+        /// What is wrong with it.
+        source: ManifestError,
+    },
+    /// A bundle of another kind.
+    #[error("this bundle answers questions, it makes no embeddings: {}", path.display())]
+    OtherKind {
+        /// The bundle.
+        path: PathBuf,
+    },
+    /// The weight file.
+    #[error("cannot open the weights")]
+    Weights {
+        /// What is wrong with it.
+        source: WeightError,
+    },
+    /// The model itself.
+    #[error("cannot use the CLIP model")]
+    Clip {
+        /// What is wrong with it.
+        source: ClipError,
+    },
+    /// The device asked for.
+    #[error("cannot use the device")]
+    Device {
+        /// What is wrong with it.
+        source: DeviceError,
+    },
+    /// A text was to be embedded by a model that came without a tokenizer.
+    #[error("the model came without a tokenizer, so that texts cannot be embedded")]
+    NoTokenizer,
+    /// The device gave no result.
+    #[error("the device returned no embeddings: {cause}")]
+    Readback {
+        /// What it said.
+        cause: String,
+    },
+    /// The result has no direction: the weights are damaged.
+    #[error("unusable embedding")]
+    Embedding {
+        /// What is wrong with it.
+        source: EmbeddingError,
+    },
+}
+
+impl Hint for EmbedError {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoModel { .. } => Some(
+                "give a folder saved by transformers or open_clip, an Eosin bundle, or one .pt or .safetensors file",
+            ),
+            Self::Manifest { source } => source.hint(),
+            Self::Weights { source } => source.hint(),
+            Self::Clip { source } => source.hint(),
+            Self::Device { source } => source.hint(),
+            Self::NoTokenizer => {
+                Some("give one with `--tokenizer`: a tokenizer.json, a merges.txt, or a folder that has them")
+            }
+            Self::Embedding { .. } => Some("copy the weights again and compare their checksum"),
+            Self::Json { .. } | Self::OtherKind { .. } | Self::Readback { .. } => None,
+        }
+    }
+}
+
+/// How a file of weights is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Container {
+    Safetensors,
+    Torch,
+    Gguf,
+}
+
+/// What was asked about a model beyond its place.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ClipOptions {
+    /// Overrides the activation that the files state or imply.
+    pub activation: Option<Activation>,
+    /// A `tokenizer.json`, a list of merges, or a folder with either, for models that came without.
+    pub tokenizer: Option<PathBuf>,
+}
+
+/// Where the activation was learnt from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ActivationSource {
+    /// The caller.
+    Asked,
+    /// `config.json` or `open_clip_config.json`.
+    Stated,
+    /// Nothing states it: what `open_clip` does with such a file.
+    Implied,
+}
+
+/// A CLIP model found and checked, its weights still on disk.
+pub struct ClipBundle {
+    weights: Box<dyn WeightSource>,
+    style: Style,
+    config: Config,
+    activation_source: ActivationSource,
+    preprocess: Preprocess,
+    tokenizer: Option<ClipTokenizer>,
+    model: Arc<str>,
+}
+
+impl std::fmt::Debug for ClipBundle {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ClipBundle").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl ClipBundle {
+    /// Opens a model with what its files say of it.
+    ///
+    /// # Errors
+    /// [`EmbedError`]: nothing there, damaged, or no CLIP.
+    pub fn open(path: &Path) -> Result<Self, EmbedError> {
+        Self::open_with(path, &ClipOptions::default())
+    }
+
+    /// Opens a model and overrides what its files say.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(path: &Path, options: &ClipOptions) -> Result<Self, EmbedError> {
+        let clip = |source| EmbedError::Clip { source };
+        let (file, container) = find_weights(path)?;
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        let open = |file: &Path| -> Result<Box<dyn WeightSource>, WeightError> {
+            Ok(match container {
+                Container::Safetensors => Box::new(SafetensorsFolder::open(file)?),
+                Container::Torch => Box::new(TorchCheckpoint::open(file)?),
+                Container::Gguf => Box::new(Gguf::open(file)?),
+            })
+        };
+        let weights = open(&file).map_err(|source| EmbedError::Weights { source })?;
+        let style = Style::detect(&*weights).map_err(clip)?;
+        let (config, mut activation_source, preprocess) = match style {
+            Style::HuggingFace => {
+                let Some(json) = read_json(&folder.join("config.json"))? else {
+                    let cause = "these weights need their config.json beside them";
+                    return Err(EmbedError::NoModel { cause, path: folder.to_owned() });
+                };
+                let config = Config::from_hf(&json).map_err(clip)?;
+                let preprocess = match read_json(&folder.join("preprocessor_config.json"))? {
+                    Some(json) => Preprocess::from_hf(&json, &config.vision).map_err(clip)?,
+                    None => Preprocess::standard(&config.vision, CropRounding::Down),
+                };
+                (config, ActivationSource::Stated, preprocess)
+            }
+            Style::OpenClip => {
+                let json = read_json(&folder.join("open_clip_config.json"))?;
+                let part = |key| json.as_ref().and_then(|json| json.get(key));
+                let config = Config::from_open_clip(&*weights, part("model_cfg")).map_err(clip)?;
+                let preprocess = match part("preprocess_cfg") {
+                    Some(json) => Preprocess::from_open_clip(json, &config.vision).map_err(clip)?,
+                    None => Preprocess::standard(&config.vision, CropRounding::HalfToEven),
+                };
+                let stated = part("model_cfg").is_some_and(|cfg| cfg.get("quick_gelu").is_some());
+                let source = if stated { ActivationSource::Stated } else { ActivationSource::Implied };
+                (config, source, preprocess)
+            }
+        };
+        let config = match options.activation {
+            Some(activation) => {
+                activation_source = ActivationSource::Asked;
+                config.with_activation(activation)
+            }
+            None => config,
+        };
+        let tokenizer = match &options.tokenizer {
+            Some(path) => match read_tokenizer(path, config.text.n_context)? {
+                Some(tokenizer) => Some(tokenizer),
+                None => {
+                    let cause = "there is no tokenizer.json, vocab.json with merges.txt, or list of merges";
+                    return Err(EmbedError::NoModel { cause, path: path.clone() });
+                }
+            },
+            None => read_tokenizer(folder, config.text.n_context)?,
+        };
+        let files = weight_files(&file, container)?;
+        let hash = weights_hash(&files).map_err(|source| EmbedError::Manifest { source })?;
+        let measures = format!("{config:?} {preprocess:?}");
+        let model = bytes_hash(&[b"clip", hash.as_bytes(), measures.as_bytes()]).into();
+        Ok(Self { weights, style, config, activation_source, preprocess, tokenizer, model })
+    }
+
+    /// The measures of the model.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The activation used, and how it was learnt.
+    pub fn activation(&self) -> (Activation, ActivationSource) {
+        (self.config.vision.activation, self.activation_source)
+    }
+
+    /// The name that its embeddings carry.
+    pub fn model(&self) -> &Arc<str> {
+        &self.model
+    }
+
+    /// Whether texts can be embedded.
+    pub fn has_tokenizer(&self) -> bool {
+        self.tokenizer.is_some()
+    }
+
+    /// One line about what was found and decided.
+    pub fn summary(&self) -> String {
+        let Config { d_embed, vision, text } = &self.config;
+        let names = match self.style {
+            Style::HuggingFace => "Hugging Face",
+            Style::OpenClip => "open_clip",
+        };
+        let source = match self.activation_source {
+            ActivationSource::Asked => "as asked",
+            ActivationSource::Stated => "as its configuration states",
+            ActivationSource::Implied => {
+                "as open_clip assumes; its file does not tell, see `--activation` for OpenAI's weights"
+            }
+        };
+        format!(
+            "CLIP ({names}): {image_px} px in {patch_px} px patches, {n_vision} + {n_text} blocks, \
+             {d_embed} dimensions, activation {activation} ({source})",
+            image_px = vision.image_px,
+            patch_px = vision.patch_px,
+            n_vision = vision.n_layer,
+            n_text = text.n_layer,
+            activation = vision.activation,
+        )
+    }
+
+    /// Unpacks the weights onto a device.
+    ///
+    /// # Errors
+    /// Where the device cannot be had or a tensor is missing or of another shape.
+    pub fn load(self, choice: DeviceChoice) -> Result<Embedder, EmbedError> {
+        let SelectedDevice { device, name, .. } =
+            select(choice).map_err(|source| EmbedError::Device { source })?;
+        let clip = Clip::load(&self.config, &*self.weights, &device);
+        Ok(Embedder {
+            clip: clip.map_err(|source| EmbedError::Clip { source })?,
+            config: self.config,
+            preprocess: self.preprocess,
+            tokenizer: self.tokenizer,
+            model: self.model,
+            device,
+            device_name: name,
+        })
+    }
+}
+
+/// A CLIP model on its device.
+#[derive(Debug)]
+pub struct Embedder {
+    clip: Clip,
+    config: Config,
+    preprocess: Preprocess,
+    tokenizer: Option<ClipTokenizer>,
+    model: Arc<str>,
+    device: Device,
+    device_name: String,
+}
+
+impl Embedder {
+    /// The name that its embeddings carry.
+    pub fn model(&self) -> &Arc<str> {
+        &self.model
+    }
+
+    /// The device it computes on.
+    pub fn device_name(&self) -> &str {
+        &self.device_name
+    }
+
+    /// Factor on cosines before a softmax over texts: exp of the learnt scale.
+    ///
+    /// # Errors
+    /// [`EmbedError::Readback`] where the device fails.
+    pub fn logit_scale(&self) -> Result<f32, EmbedError> {
+        let values = read_floats(self.clip.logit_scale.val().unsqueeze())?;
+        Ok(values.first().copied().unwrap_or(0.0).exp())
+    }
+
+    /// Embeds tiles of any size and shape, in order.
+    ///
+    /// # Errors
+    /// [`EmbedError::Readback`] where the device fails, [`EmbedError::Embedding`] for damaged weights.
+    pub fn embed_tiles(&self, tiles: &[RgbTile]) -> Result<Vec<Embedding>, EmbedError> {
+        let mut embeddings = Vec::with_capacity(tiles.len());
+        for tiles in tiles.chunks(TILES_AT_ONCE) {
+            let pixels = self.preprocess.batch(tiles, &self.device);
+            self.collect(self.clip.encode_image(pixels), &mut embeddings)?;
+        }
+        Ok(embeddings)
+    }
+
+    /// Embeds texts, in order; those longer than the context are cut.
+    ///
+    /// # Errors
+    /// [`EmbedError::NoTokenizer`]; as [`Self::embed_tiles`]; [`EmbedError::Clip`] where the tokenizer is another
+    /// model's.
+    pub fn embed_texts<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Embedding>, EmbedError> {
+        let clip = |source| EmbedError::Clip { source };
+        let tokenizer = self.tokenizer.as_ref().ok_or(EmbedError::NoTokenizer)?;
+        let mut embeddings = Vec::with_capacity(texts.len());
+        for texts in texts.chunks(TEXTS_AT_ONCE) {
+            let ids = texts.iter().map(|text| tokenizer.encode(text.as_ref()));
+            let ids = ids.collect::<Result<Vec<_>, _>>().map_err(clip)?;
+            let batch = TokenBatch::new(&ids, &self.config.text).map_err(clip)?;
+            self.collect(self.clip.encode_text(&batch), &mut embeddings)?;
+        }
+        Ok(embeddings)
+    }
+
+    fn collect(&self, features: Tensor<2>, embeddings: &mut Vec<Embedding>) -> Result<(), EmbedError> {
+        for values in read_floats(features)?.chunks_exact(self.config.d_embed) {
+            let embedding = Embedding::new(self.model.clone(), values.to_vec());
+            embeddings.push(embedding.map_err(|source| EmbedError::Embedding { source })?);
+        }
+        Ok(())
+    }
+}
+
+fn read_floats(tensor: Tensor<2>) -> Result<Vec<f32>, EmbedError> {
+    tensor.try_into_vec_as::<f32>().map_err(|error| EmbedError::Readback { cause: error.to_string() })
+}
+
+/// The weights of the model at `path`, which is what the container's `open` takes: a folder only for safetensors.
+fn find_weights(path: &Path) -> Result<(PathBuf, Container), EmbedError> {
+    let none = |cause| EmbedError::NoModel { cause, path: path.to_owned() };
+    if path.is_file() {
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let container = match extension.to_ascii_lowercase().as_str() {
+            "safetensors" => Container::Safetensors,
+            "pt" | "pth" | "bin" | "ckpt" => Container::Torch,
+            "gguf" => Container::Gguf,
+            _ => return Err(none("the file is none of .safetensors, .pt, .pth, .bin, .ckpt and .gguf")),
+        };
+        return Ok((path.to_owned(), container));
+    }
+    if !path.is_dir() {
+        return Err(none("there is no such file or folder"));
+    }
+    if path.join(MANIFEST).is_file() {
+        let manifest = Manifest::open(path).map_err(|source| EmbedError::Manifest { source })?;
+        if manifest.kind != BundleKind::Clip {
+            return Err(EmbedError::OtherKind { path: path.to_owned() });
+        }
+    }
+    if ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| path.join(name).is_file()) {
+        return Ok((path.to_owned(), Container::Safetensors));
+    }
+    for (name, container) in [
+        ("open_clip_model.safetensors", Container::Safetensors),
+        ("weights.gguf", Container::Gguf),
+        ("open_clip_pytorch_model.bin", Container::Torch),
+        ("pytorch_model.bin", Container::Torch),
+    ] {
+        let file = path.join(name);
+        if file.is_file() {
+            return Ok((file, container));
+        }
+    }
+    let mut checkpoints = Vec::new();
+    for file in list(path)? {
+        if file.extension().is_some_and(|extension| extension == "pt" || extension == "safetensors") {
+            checkpoints.push(file);
+        }
+    }
+    match <[PathBuf; 1]>::try_from(checkpoints) {
+        Ok([file]) => find_weights(&file),
+        Err(files) if files.is_empty() => Err(none("the folder holds no weights")),
+        Err(_many) => Err(none("the folder holds several weight files; give one of them")),
+    }
+}
+
+/// The files whose bytes are the model: one, or the shards that an index names.
+fn weight_files(file: &Path, container: Container) -> Result<Vec<PathBuf>, EmbedError> {
+    if !file.is_dir() {
+        return Ok(vec![file.to_owned()]);
+    }
+    let single = file.join("model.safetensors");
+    if container != Container::Safetensors || !file.join("model.safetensors.index.json").is_file() {
+        return Ok(vec![single]);
+    }
+    let mut files = list(file)?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "safetensors"));
+    Ok(files)
+}
+
+/// Files of a folder, sorted.
+fn list(folder: &Path) -> Result<Vec<PathBuf>, EmbedError> {
+    let failed =
+        |source| EmbedError::Manifest { source: ManifestError::Io { path: folder.to_owned(), source } };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_json(path: &Path) -> Result<Option<Value>, EmbedError> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = read_text(path, MAX_TEXT_BYTES).map_err(|source| EmbedError::Manifest { source })?;
+    let parsed = serde_json::from_str(&text);
+    parsed.map(Some).map_err(|source| EmbedError::Json { path: path.to_owned(), source })
+}
+
+/// The tokenizer at a path or in a folder, if there is one.
+fn read_tokenizer(path: &Path, n_context: usize) -> Result<Option<ClipTokenizer>, EmbedError> {
+    let read =
+        |path: &Path| read_text(path, MAX_TEXT_BYTES).map_err(|source| EmbedError::Manifest { source });
+    let built = if path.is_dir() {
+        let [json, vocab, merges, original] =
+            ["tokenizer.json", "vocab.json", "merges.txt", "bpe_simple_vocab_16e6.txt"]
+                .map(|name| path.join(name));
+        if json.is_file() {
+            ClipTokenizer::from_json(read(&json)?.as_bytes(), n_context)
+        } else if vocab.is_file() && merges.is_file() {
+            ClipTokenizer::from_vocab_and_merges(&read(&vocab)?, &read(&merges)?, n_context)
+        } else if original.is_file() {
+            ClipTokenizer::from_merges(&read(&original)?, n_context)
+        } else {
+            return Ok(None);
+        }
+    } else if path.extension().is_some_and(|extension| extension == "txt") {
+        ClipTokenizer::from_merges(&read(path)?, n_context)
+    } else {
+        ClipTokenizer::from_json(read(path)?.as_bytes(), n_context)
+    };
+    built.map(Some).map_err(|source| EmbedError::Clip { source })
+}
