@@ -6,6 +6,7 @@
 //! other engines round the activations to 8 bits here, this one does not. The tests at the end hold every path
 //! against a plain sum in 64 bits.
 #![expect(unsafe_code, reason = "enters functions compiled for instructions that a `Proof` vouches for")]
+#![expect(clippy::inline_always, reason = "what is not inlined is compiled without the vector instructions")]
 
 mod lanes;
 mod tile;

@@ -16,6 +16,8 @@ use crate::path::CpuPath;
 const N_PIECE: usize = 8;
 /// Multiplications below which a piece is not worth handing to another thread.
 const N_PRODUCT: usize = 1 << 16;
+/// Rows of the result written together: one cache line of each row of its transpose.
+const N_TOGETHER: usize = 16;
 /// Rows that `dot` unpacks together: pieces are multiples of it where there are enough rows.
 const N_ROW: usize = 24;
 
@@ -97,8 +99,6 @@ fn transposed(values: Vec<f32>, m: usize) -> Vec<f32> {
     if m <= 1 || values.len() == m {
         return values;
     }
-    /// Output rows written together: one cache line of each input row.
-    const N_TOGETHER: usize = 16;
     let rows = values.len() / m;
     let mut out = vec![0.0; values.len()];
     out.par_chunks_mut(N_TOGETHER * rows).enumerate().for_each(|(piece, out)| {

@@ -16,13 +16,13 @@ use eosin_weights::GgmlType;
 
 /// How the blocks of a tensor are to be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// The type of the blocks.
-    pub kind: GgmlType,
+    pub(crate) kind: GgmlType,
     /// Rows, each whole blocks.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// Elements of a row.
-    pub cols: usize,
+    pub(crate) cols: usize,
 }
 
 impl Layout {
@@ -34,16 +34,16 @@ impl Layout {
 
 /// Some of the rows of a packed matrix.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RowRange {
+pub(crate) struct RowRange {
     /// The first of them.
-    pub start: usize,
+    pub(crate) start: usize,
     /// How many.
-    pub count: usize,
+    pub(crate) count: usize,
 }
 
 /// Operations on packed blocks.
 #[backend_extension(Autodiff, Flex, Cube: cfg(any(feature = "wgpu", feature = "cuda")))]
-pub trait PackedBackend: Backend {
+pub(crate) trait PackedBackend: Backend {
     /// `x · Wᵀ`.
     ///
     /// # Shapes
@@ -70,7 +70,7 @@ const N_BACKWARD: usize = 1 << 22;
 
 /// The gradient of `x · Wᵀ` with respect to `x`: `dy · W`, unpacking some rows of `W` at a time.
 fn linear_backward<B: PackedBackend>(
-    grad: FloatTensor<B>,
+    grad: &FloatTensor<B>,
     blocks: &IntTensor<B>,
     layout: Layout,
 ) -> FloatTensor<B> {
@@ -106,7 +106,7 @@ impl<B: PackedBackend, C: CheckpointStrategy> PackedBackend for Autodiff<B, C> {
             ) {
                 let (blocks, layout) = ops.state;
                 unary::<B, _>(ops.parents, ops.node, grads, |grad| {
-                    linear_backward::<B>(grad, &blocks, layout)
+                    linear_backward::<B>(&grad, &blocks, layout)
                 });
             }
         }

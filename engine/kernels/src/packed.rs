@@ -36,6 +36,7 @@ impl PackedMatrix {
     ///
     /// # Panics
     /// Where the bytes are not exactly `rows` rows of `cols` elements in this type: readers have checked it.
+    #[expect(clippy::needless_pass_by_value, reason = "the processor keeps the bytes, GPUs copy them")]
     pub fn new(kind: GgmlType, [rows, cols]: [usize; 2], bytes: Bytes, device: &Device) -> Self {
         let n_byte = kind.row_bytes(cols).and_then(|row_bytes| row_bytes.checked_mul(rows));
         assert_eq!(n_byte, Some(bytes.len()), "{kind}: {rows} × {cols} does not take these bytes");

@@ -2,6 +2,10 @@
 //!
 //! A unit unpacks one group; the rows are a range or named by a tensor. An element is `scale · number −
 //! minimum`, which a shader compiler may round once where the processor rounds twice.
+#![expect(
+    clippy::used_underscore_binding,
+    reason = "kernels name their types in an argument that the launch fills"
+)]
 
 use burn::backend::TensorMetadata;
 use burn::backend::cubecl::dtype_to_storage_type;

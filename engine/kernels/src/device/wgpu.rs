@@ -13,6 +13,11 @@ use eosin_core::DeviceChoice;
 
 use super::{DeviceClass, DeviceError, DeviceReport};
 
+/// Adapters initialised so far: a second time is refused, also while another thread is half through.
+static OPENED: Mutex<Vec<DeviceKind>> = Mutex::new(Vec::new());
+/// Held while asking for adapters: Vulkan loaders crash when instances come and go on several threads.
+static PROBING: Mutex<()> = Mutex::new(());
+
 /// One adapter and how the tensor library calls it.
 struct Adapter {
     report: DeviceReport,
@@ -52,8 +57,6 @@ pub(super) fn open(idx: usize) -> Result<(Device, DeviceReport), DeviceError> {
     let Some(kind) = kind else {
         return Err(broken("the tensor library cannot address adapters of this sort".to_owned()));
     };
-    // Initialising an adapter twice is refused, also while another thread is half through.
-    static OPENED: Mutex<Vec<DeviceKind>> = Mutex::new(Vec::new());
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     if !opened.contains(&kind) {
         match Device::wgpu_options().device_kind(kind.clone()).init() {
@@ -68,17 +71,12 @@ pub(super) fn open(idx: usize) -> Result<(Device, DeviceReport), DeviceError> {
 fn adapters() -> Vec<Adapter> {
     let mut n_of_class: Vec<(wgpu::DeviceType, usize)> = Vec::new();
     let mut numbered = |device_type| {
-        let seen = n_of_class.iter_mut().find(|(class, _)| *class == device_type);
-        match seen {
-            Some((_, n)) => {
-                *n += 1;
-                *n - 1
-            }
-            None => {
-                n_of_class.push((device_type, 1));
-                0
-            }
+        if let Some((_, n)) = n_of_class.iter_mut().find(|(class, _)| *class == device_type) {
+            *n += 1;
+            return *n - 1;
         }
+        n_of_class.push((device_type, 1));
+        0
     };
     let describe = |(idx, info): (usize, wgpu::AdapterInfo)| {
         let place = numbered(info.device_type);
@@ -117,8 +115,6 @@ fn settled_interface() -> Vec<wgpu::AdapterInfo> {
     } else {
         &[wgpu::Backends::VULKAN, wgpu::Backends::DX12, wgpu::Backends::GL]
     };
-    // Vulkan loaders crash when instances come and go on several threads.
-    static PROBING: Mutex<()> = Mutex::new(());
     let _probing = PROBING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut software = Vec::new();
     for &backends in chain {

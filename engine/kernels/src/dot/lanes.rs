@@ -71,8 +71,8 @@ impl Lanes for [f32; 8] {
     #[inline(always)]
     unsafe fn signed(bytes: &[u8]) -> Self {
         let mut lanes = [0.0; 8];
-        for lane in 0..8 {
-            lanes[lane] = f32::from(bytes[lane] as i8);
+        for (lane, byte) in lanes.iter_mut().zip(&bytes[..8]) {
+            *lane = f32::from(*byte as i8);
         }
         lanes
     }
@@ -80,43 +80,46 @@ impl Lanes for [f32; 8] {
     #[inline(always)]
     unsafe fn bits(low: Bits<'_>, high: Option<Bits<'_>>) -> Self {
         let mut lanes = [0.0; 8];
-        for lane in 0..8 {
-            let mut number = (low.bytes[lane] >> low.shift) & low.mask;
+        for (idx, lane) in lanes.iter_mut().enumerate() {
+            let mut number = (low.bytes[idx] >> low.shift) & low.mask;
             if let Some(high) = high {
-                number |= ((high.bytes[lane] >> high.shift) & high.mask) << 4;
+                number |= ((high.bytes[idx] >> high.shift) & high.mask) << 4;
             }
-            lanes[lane] = f32::from(number);
+            *lane = f32::from(number);
         }
         lanes
     }
 
     #[inline(always)]
     unsafe fn multiply(mut self, b: Self) -> Self {
-        for lane in 0..8 {
-            self[lane] *= b[lane];
+        for (lane, b) in self.iter_mut().zip(b) {
+            *lane *= b;
         }
         self
     }
 
     #[inline(always)]
     unsafe fn subtract(mut self, b: Self) -> Self {
-        for lane in 0..8 {
-            self[lane] -= b[lane];
+        for (lane, b) in self.iter_mut().zip(b) {
+            *lane -= b;
         }
         self
     }
 
     #[inline(always)]
     unsafe fn multiply_add(mut self, a: Self, b: Self) -> Self {
-        for lane in 0..8 {
-            self[lane] += a[lane] * b[lane];
+        for (lane, (a, b)) in self.iter_mut().zip(a.into_iter().zip(b)) {
+            *lane += a * b;
         }
         self
     }
 
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
-        let [a, b, c, d, e, f, g, h] = self;
-        ((a + e) + (c + g)) + ((b + f) + (d + h))
+        let mut four = [0.0; 4];
+        for (idx, lane) in four.iter_mut().enumerate() {
+            *lane = self[idx] + self[idx + 4];
+        }
+        (four[0] + four[2]) + (four[1] + four[3])
     }
 }

@@ -153,9 +153,17 @@ fn a_matrix_is_a_constant_module_and_moves() {
     assert_eq!(matrix.bytes().len(), 9 * 144);
     for bench in benches() {
         let moved = matrix.clone().train().to_device(&bench.device).valid();
-        assert_eq!(moved.devices(), [bench.device.clone()]);
+        assert_eq!(moved.devices(), std::slice::from_ref(&bench.device));
         close(&bench, &read(moved.dequantize()), &weights, GgmlType::Q4K);
     }
+}
+
+#[test]
+fn the_processor_reads_the_bytes_where_they_lie() {
+    let bytes = Bytes::from(packed(GgmlType::Q6K, [6, 512], Fill::Plain, 9));
+    let matrix = PackedMatrix::new(GgmlType::Q6K, [6, 512], bytes.clone(), &Device::flex());
+    let blocks = matrix.parts[0].blocks.clone().try_into_primitive::<burn::backend::Flex>().unwrap();
+    assert_eq!(blocks.bytes().as_ptr(), bytes.as_ptr());
 }
 
 #[test]
