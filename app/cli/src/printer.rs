@@ -51,6 +51,14 @@ pub fn told<E: Hint + Send + Sync + 'static>(error: E) -> anyhow::Error {
     }
 }
 
+/// [`told`] for an error that is shared: its line and its hint are taken over.
+pub fn told_by(error: &(impl Hint + 'static)) -> anyhow::Error {
+    match error.hint() {
+        Some(hint) => advised(eosin_core::error_chain(error), hint),
+        None => anyhow::anyhow!(eosin_core::error_chain(error)),
+    }
+}
+
 /// Nothing was found: exit code 1, nothing said.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing found")]
@@ -91,6 +99,11 @@ impl Printer {
             // Nobody is left to be told when stderr fails.
             let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
         }
+    }
+
+    /// Talk that may not be left out, on stderr even when quiet.
+    pub fn warn(&self, text: impl AsRef<str>) {
+        let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
     }
 
     /// Talk: a piece of a line on stderr, shown at once.
@@ -145,6 +158,7 @@ pub fn report_panics() {
     }
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(|at| format!(" at {}:{}", at.file(), at.line())).unwrap_or_default();
-        let _ = writeln!(io::stderr().lock(), "bug: {}{place}", info.payload_as_str().unwrap_or("no message"));
+        let _ =
+            writeln!(io::stderr().lock(), "bug: {}{place}", info.payload_as_str().unwrap_or("no message"));
     }));
 }

@@ -1,12 +1,349 @@
-//! `eosin ask`.
+//! `eosin ask`: a question about pictures or a region of a slide, answered in a stream.
+//!
+//! The answer goes to stdout, the reasoning and everything else to stderr, so that `eosin ask … > file` keeps
+//! the answer alone; `--json` puts all of it into one object on stdout. Held true by `tests/cli.rs`.
 
-use crate::printer::Printer;
+mod messages;
+mod report;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use eosin_core::{Conversation, RegionScale, RgbTile};
+use eosin_session::{AskOptions, Channel, EndOfTurn, ModelInfo, Question, StreamEvent, Style, Worker};
+
+use crate::command::slide::PlaceArgs;
+use crate::printer::{Printer, advised, told, told_by};
+use crate::settings::{ModelArgs, Settings};
+
+/// Without a scale, a region is read so that its longer side has at most this many pixels.
+const DEFAULT_SIDE_PX: u32 = 1024;
+
+const EXAMPLES: &str = "\
+Examples:
+  eosin ask \"Which tissue is this?\" --image field.png
+  eosin ask \"Are they the same?\" --image a.png --image b.png --style cot
+  eosin ask \"Best diagnosis?\" --image field.png --options Adenoma,Carcinoma,Normal
+  eosin ask \"Any mitoses?\" --slide slide.svs --region 12000,8000,2048,2048 --mpp 0.5
+  eosin ask \"Describe it.\" --image field.png --model Qwen2.5-VL-3B.gguf --mmproj mmproj.gguf
+  eosin ask --messages talk.json --json --greedy
+
+FILE of --messages holds OpenAI's form: [{\"role\": \"user\", \"content\": [{\"type\": \"image\", \"image\": \"a.png\"},
+{\"type\": \"text\", \"text\": \"…\"}]}, …]; pictures are files of this machine, relative to FILE.
+
+Without --model the built-in demonstration answers. Without --greedy or sampling flags the model's own
+settings hold; a draw is repeated by its --seed. For research only, not for diagnosis.";
 
 /// What was asked of `eosin ask`.
 #[derive(clap::Args)]
-pub struct Args {}
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The question; - reads it from stdin
+    #[arg(required_unless_present = "messages")]
+    question: Option<String>,
+    /// Picture to ask about; may be repeated
+    #[arg(long, value_name = "FILE")]
+    image: Vec<PathBuf>,
+    /// Slide to ask about
+    #[arg(long, value_name = "FILE")]
+    slide: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// Read the region at the scale of this level
+    #[arg(long, conflicts_with_all = ["mpp", "downsample"], requires = "slide")]
+    level: Option<usize>,
+    /// Conversation in OpenAI's form, whose last turn is the question
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["question", "image", "slide"])]
+    messages: Option<PathBuf>,
+    /// Options to choose from, separated by commas (by | where options contain commas)
+    #[arg(long, value_name = "A,B,…")]
+    options: Option<String>,
+    /// How to answer; without it as the model wants to be asked
+    #[arg(long, value_enum)]
+    style: Option<StyleName>,
+    /// Instructions in place of those of --style
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    /// Text that ends the answer; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+    /// Go on after the end of the turn, to compare with references
+    #[arg(long)]
+    ignore_eos: bool,
+    /// Fewest pixels of a picture after resizing
+    #[arg(long, value_name = "N")]
+    min_pixels: Option<u64>,
+    /// Most pixels of a picture after resizing; 784 of them make a token
+    #[arg(long, value_name = "N")]
+    max_pixels: Option<u64>,
+    /// Print one JSON object at the end
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "Sampling")]
+struct SamplingArgs {
+    /// Always the likeliest token
+    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "seed"])]
+    greedy: bool,
+    /// Divides the scores: below 1 surer, above 1 freer; 0 is greedy
+    #[arg(long, value_name = "T")]
+    temperature: Option<f32>,
+    /// Only the K likeliest tokens; 0 for all
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
+    /// Only the likeliest tokens that together reach P
+    #[arg(long, value_name = "P")]
+    top_p: Option<f32>,
+    /// Above 1, tokens that came up become less likely
+    #[arg(long, value_name = "R")]
+    repetition_penalty: Option<f32>,
+    /// Seed of the draw; 0 without it
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum StyleName {
+    /// Reason step by step, then answer
+    Cot,
+    /// Reason in drafts of a few words, then answer
+    Cod,
+    /// No instructions
+    Plain,
+}
+
+impl From<StyleName> for Style {
+    fn from(name: StyleName) -> Self {
+        match name {
+            StyleName::Cot => Self::ChainOfThought,
+            StyleName::Cod => Self::ChainOfDraft,
+            StyleName::Plain => Self::Plain,
+        }
+    }
+}
 
 /// Does it.
-pub fn run(_args: Args, _printer: &Printer) -> anyhow::Result<()> {
-    anyhow::bail!("`eosin ask` is not built yet")
+pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
+    let settings = Settings::load(&args.model)?;
+    let options = options(&args, &settings);
+    // What the user gave is read before the model, which may take long.
+    let question = Question {
+        conversation: conversation(&args)?,
+        choices: args.options.as_deref().map(choices).transpose()?.unwrap_or_default(),
+        style: args.style.map(Style::from),
+        options,
+    };
+    let worker = Worker::spawn(settings.source(), settings.device.value);
+    let info = worker.wait().map_err(|error| told_by(&error))?;
+    let size_mib = info.weight_bytes >> 20;
+    printer.say(format!("{} ({size_mib} MiB) on {} ({})", info.name, info.device, info.device_name));
+    if let Some(notice) = info.notice.as_ref().filter(|_| !args.json) {
+        printer.warn(format!("note: {notice}"));
+    }
+    let (_cancel, events) = worker.ask(question);
+    let mut teller = Teller { printer, info: &info, json: args.json, place: Place::Nowhere };
+    for event in events {
+        teller.tell(event)?;
+    }
+    Ok(())
+}
+
+fn options(args: &Args, settings: &Settings) -> AskOptions {
+    let sampling = &args.sampling;
+    AskOptions {
+        greedy: sampling.greedy,
+        temperature: sampling.temperature,
+        top_k: sampling.top_k,
+        top_p: sampling.top_p,
+        repetition_penalty: sampling.repetition_penalty,
+        seed: sampling.seed,
+        max_tokens: settings.max_tokens.value,
+        stop: args.stop.clone(),
+        end_of_turn: if args.ignore_eos { EndOfTurn::Ignored } else { EndOfTurn::Stops },
+        min_pixels: args.min_pixels,
+        max_pixels: args.max_pixels,
+    }
+}
+
+/// Options of a list: by `|` where there is one, else by commas.
+fn choices(list: &str) -> anyhow::Result<Vec<String>> {
+    let separator = if list.contains('|') { '|' } else { ',' };
+    let choices: Vec<String> = list.split(separator).map(|option| option.trim().to_owned()).collect();
+    if choices.len() < 2 || choices.len() > 26 || choices.iter().any(String::is_empty) {
+        return Err(advised(
+            "--options needs 2 to 26 options, none of them empty",
+            "as in `--options Yes,No`",
+        ));
+    }
+    Ok(choices)
+}
+
+fn conversation(args: &Args) -> anyhow::Result<Conversation> {
+    let mut conversation = match &args.messages {
+        Some(path) => messages::read(path)?,
+        None => {
+            let mut text = args.question.clone().unwrap_or_default();
+            if text == "-" {
+                text = std::io::read_to_string(std::io::stdin())?;
+            }
+            if text.trim().is_empty() {
+                return Err(told(eosin_session::prompt::PromptError::Empty));
+            }
+            Question::about(pictures(args)?, &text).conversation
+        }
+    };
+    if let Some(system) = &args.system {
+        conversation.turns.retain(|turn| turn.role != eosin_core::Role::System);
+        conversation.turns.insert(0, eosin_core::Turn::text(eosin_core::Role::System, system.as_str()));
+    }
+    Ok(conversation)
+}
+
+fn pictures(args: &Args) -> anyhow::Result<Vec<Arc<RgbTile>>> {
+    let mut pictures = Vec::new();
+    for path in &args.image {
+        pictures.push(Arc::new(eosin_slide::load_picture(path).map_err(told)?));
+    }
+    let place = &args.place;
+    let Some(path) = &args.slide else {
+        let asked = place.region.is_some() || place.mpp.is_some() || place.downsample.is_some();
+        if asked {
+            return Err(advised("a region was named, but no slide", "name it with `--slide FILE`"));
+        }
+        return Ok(pictures);
+    };
+    let slide = place.open(path)?;
+    let scale = match args.level {
+        Some(level) => {
+            let levels = &slide.info().levels;
+            let level = levels.get(level).ok_or_else(|| {
+                let hint = "`eosin slide info FILE` lists the levels";
+                advised(format!("the slide has {} levels, counted from 0", levels.len()), hint)
+            })?;
+            level.downsample
+        }
+        None => {
+            let [width, height] = slide.info().base_px();
+            let [_, _, width, height] = place.region.unwrap_or([0, 0, width, height]);
+            (f64::from(width.max(height)) / f64::from(DEFAULT_SIDE_PX)).max(1.0)
+        }
+    };
+    let region = place.region(&slide, RegionScale::Downsample(scale))?;
+    pictures.push(Arc::new(slide.read(&region).map_err(told)?));
+    Ok(pictures)
+}
+
+/// Where the last letter went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Nowhere,
+    Reasoning,
+    Answer,
+}
+
+/// Tells the events of an answer to the terminal.
+struct Teller<'a> {
+    printer: &'a Printer,
+    info: &'a ModelInfo,
+    json: bool,
+    place: Place,
+}
+
+impl Teller<'_> {
+    fn tell(&mut self, event: StreamEvent) -> anyhow::Result<()> {
+        match event {
+            StreamEvent::Planned { n_prompt, n_context, asked_tokens, max_tokens } => {
+                if max_tokens < asked_tokens {
+                    self.printer.say(format!(
+                        "the question takes {n_prompt} of {n_context} tokens: the answer has at most {max_tokens}, \
+                         not {asked_tokens}"
+                    ));
+                }
+            }
+            StreamEvent::Prefilled { n_token, secs } => {
+                self.printer.say(format!("read {n_token} tokens in {secs:.1} s"));
+            }
+            StreamEvent::Text { channel, delta } => self.text(channel, &delta)?,
+            StreamEvent::Done { reason, usage, transcript } => {
+                self.end_line()?;
+                if self.json {
+                    return self.printer.json(&report::json(self.info, reason, &usage, &transcript));
+                }
+                self.printer.say(report::line(reason, &usage));
+            }
+            StreamEvent::Failed(error) => {
+                self.end_line()?;
+                return Err(told_by(&error));
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, channel: Channel, delta: &str) -> anyhow::Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        let delta = harmless(delta);
+        match channel {
+            Channel::Reasoning => {
+                if self.place != Place::Reasoning {
+                    self.end_line()?;
+                    self.printer.say_piece("reasoning: ");
+                }
+                self.place = Place::Reasoning;
+                self.printer.say_piece(&delta);
+                Ok(())
+            }
+            Channel::Answer => {
+                if self.place == Place::Reasoning {
+                    self.printer.say_piece("\n");
+                }
+                self.place = Place::Answer;
+                self.printer.piece(&delta)
+            }
+        }
+    }
+
+    fn end_line(&mut self) -> anyhow::Result<()> {
+        match std::mem::replace(&mut self.place, Place::Nowhere) {
+            Place::Nowhere => Ok(()),
+            Place::Reasoning => {
+                self.printer.say_piece("\n");
+                Ok(())
+            }
+            Place::Answer => self.printer.piece("\n"),
+        }
+    }
+}
+
+/// A model's words without characters that steer a terminal.
+fn harmless(text: &str) -> String {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_split_by_what_separates_them() {
+        assert_eq!(choices("Yes, No").unwrap(), ["Yes", "No"]);
+        assert_eq!(choices("a, b | c").unwrap(), ["a, b", "c"]);
+        for list in ["", "one", "a,,b", &"x,".repeat(30)] {
+            assert!(choices(list).is_err(), "{list}");
+        }
+    }
+
+    #[test]
+    fn words_cannot_steer_the_terminal() {
+        assert_eq!(harmless("µ\n\ta\u{1b}[2J\u{7}"), "µ\n\ta\u{FFFD}[2J\u{FFFD}");
+    }
 }

@@ -7,7 +7,9 @@ use crate::printer::Printer;
 
 /// What was asked of `eosin completions`.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  eosin completions bash > ~/.local/share/bash-completion/completions/eosin")]
+#[command(
+    after_help = "Example:\n  eosin completions bash > ~/.local/share/bash-completion/completions/eosin"
+)]
 pub struct Args {
     /// The shell
     pub shell: Shell,
