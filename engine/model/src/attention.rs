@@ -18,8 +18,11 @@ const QUERY_ROWS: usize = 256;
 /// and values out of a cache first, which a step of generation would pay for in full.
 const FEW_ROWS: usize = 8;
 
-/// Added to forbidden scores; finite, so that a row where all is forbidden stays a number.
-const FORBIDDEN: f32 = -1e30;
+/// What is added to forbidden scores. Every query sees itself, so no row is forbidden altogether. Shader
+/// compilers may assume that nothing is infinite; on the processor infinity is the quick way through `exp`.
+fn forbidden_score(device: &Device) -> f32 {
+    if device.clone().without_autodiff() == Device::flex() { f32::NEG_INFINITY } else { -1e30 }
+}
 
 /// Which keys a query may see. Queries are the last of the keys' sequence.
 #[derive(Clone, Debug)]
@@ -99,8 +102,9 @@ impl Mask {
     fn bias(&self, queries: std::ops::Range<usize>, n_key: usize, device: &Device) -> Option<Tensor<4>> {
         let n_query = queries.len();
         let (n_sample, forbidden) = self.visibility.forbidden(queries, n_key)?;
+        let score = forbidden_score(device);
         let bias: Vec<f32> =
-            forbidden.into_iter().map(|forbidden| if forbidden { FORBIDDEN } else { 0.0 }).collect();
+            forbidden.into_iter().map(|forbidden| if forbidden { score } else { 0.0 }).collect();
         Some(Tensor::from_data(TensorData::new(bias, [n_sample, 1, n_query, n_key]), device))
     }
 }
