@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "enters functions compiled for instructions that a `Proof` vouches for")]
 #![expect(clippy::inline_always, reason = "what is not inlined is compiled without the vector instructions")]
 
+mod fused;
 mod lanes;
 mod tile;
 mod unpack;

@@ -7,6 +7,7 @@
 
 use eosin_weights::GgmlType;
 
+use super::fused;
 use super::lanes::Lanes;
 use super::unpack::unpack;
 
@@ -27,6 +28,9 @@ pub(super) fn linear_rows<L: Lanes>(
     out: &mut [f32],
 ) {
     let m = x.len() / n_col;
+    if m == 1 && kind.is_quantized() {
+        return fused::linear_row::<L>(kind, weights, x, out);
+    }
     let row_bytes = n_col / kind.block_len() * kind.block_bytes();
     let mut buffer = vec![0.0_f32; N_ROW * N_COL.min(n_col)];
     out.fill(0.0);

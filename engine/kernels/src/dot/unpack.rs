@@ -48,7 +48,7 @@ fn brain_floats(bytes: &[u8], out: &mut [f32]) {
 /// An IEEE half as a float, without a branch: the exponent is moved into place and re-biased by a
 /// multiplication, which also sets subnormals right; infinities and NaNs get the largest exponent.
 #[inline(always)]
-fn half_float(bytes: [u8; 2]) -> f32 {
+pub(super) fn half_float(bytes: [u8; 2]) -> f32 {
     let bits = u32::from(u16::from_le_bytes(bytes));
     let magnitude = (bits & 0x7fff) << 13;
     // 2^112 takes a half's exponent bias of 15 to a float's of 127.
@@ -75,7 +75,7 @@ fn blocks<L: Lanes, B: Block<BYTES, LEN>, const BYTES: usize, const LEN: usize>(
 
 /// A byte range of a block as an array.
 #[inline(always)]
-fn part<const N: usize>(block: &[u8], start: usize) -> &[u8; N] {
+pub(super) fn part<const N: usize>(block: &[u8], start: usize) -> &[u8; N] {
     block[start..].first_chunk().expect("every range lies inside its block")
 }
 
