@@ -349,6 +349,9 @@ impl Embedder {
     /// [`EmbedError::NoTokenizer`]; as [`Self::embed_tiles`]; [`EmbedError::Clip`] where the tokenizer is another
     /// model's.
     pub fn embed_texts<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Embedding>, EmbedError> {
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
         let clip = |source| EmbedError::Clip { source };
         let tokenizer = self.tokenizer.as_ref().ok_or(EmbedError::NoTokenizer)?;
         let mut embeddings = Vec::with_capacity(texts.len());
