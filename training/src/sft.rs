@@ -169,7 +169,7 @@ impl Run {
             let clock = Instant::now();
             let samples = (0..per_step).map(|_| stream.next()).collect::<Result<Vec<_>, _>>()?;
             let wait_secs = clock.elapsed().as_secs_f64();
-            let mut line = self.step(&samples, &last_good)?;
+            let mut line = self.step(&samples, last_good.as_deref())?;
             let step_secs = clock.elapsed().as_secs_f64();
             self.state.elapsed_secs += step_secs;
             line.wait_secs = wait_secs;
@@ -219,7 +219,7 @@ impl Run {
     pub fn step(
         &mut self,
         samples: &[Sample],
-        last_good: &Option<PathBuf>,
+        last_good: Option<&Path>,
     ) -> Result<StepMetrics, TrainError> {
         let optim = &self.plan.recipe.optim;
         let pad = self.encoder.special().end_of_text;
@@ -243,7 +243,7 @@ impl Run {
             if sum.is_finite() { Some("gradient norm").filter(|_| !norm.is_finite()) } else { Some("loss") };
         if let Some(what) = broken {
             let last_good = last_good
-                .clone()
+                .map(Path::to_owned)
                 .or_else(|| checkpoint::newest(&self.dir, |_| ()).ok().flatten())
                 .and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
                 .unwrap_or_else(|| "none".into());
