@@ -1,4 +1,5 @@
 //! `eosin bundle` on references that are in the repository: what it prints, what it writes, what it refuses.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions too")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

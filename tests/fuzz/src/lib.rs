@@ -68,7 +68,7 @@ fn outcome(opened: Result<impl WeightSource, WeightError>) -> String {
             // Numbers and names differ between inputs of one kind; the letters before and behind do not.
             let (first, last) = (text.split('`').next(), text.rsplit('`').next());
             let around = first.into_iter().chain(last.filter(|_| text.contains('`'))).flat_map(str::chars);
-            around.filter(char::is_ascii_alphabetic).take(70).collect()
+            around.filter(char::is_ascii_alphabetic).take(52).collect()
         }
     }
 }
