@@ -136,15 +136,16 @@ pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: &Mask) -
 
 /// [`attend`] with all scores at once.
 fn attend_rows(query: Tensor<4>, key: &Tensor<4>, value: &Tensor<4>, bias: Option<Tensor<4>>) -> Tensor<4> {
-    let [b, h, t, d] = query.dims();
-    let [_, h_kv, s, _] = key.dims();
-    // The queries of one key head lie one after another: `[b, h_kv, group × t, d]`.
-    let stacked = query.mul_scalar(1.0 / (d as f64).sqrt()).reshape([b, h_kv, h / h_kv * t, d]);
+    let dims @ [b, h, t, d_head] = query.dims();
+    let [_, h_kv, n_key, _] = key.dims();
+    // The queries of one key head lie one after another: `[b, h_kv, group × t, d_head]`.
+    let n_row = h / h_kv * t;
+    let stacked = query.mul_scalar(1.0 / (d_head as f64).sqrt()).reshape([b, h_kv, n_row, d_head]);
     let mut scores = stacked.matmul(key.clone().transpose());
     if let Some(bias) = bias {
-        scores = (scores.reshape([b, h, t, s]) + bias).reshape([b, h_kv, h / h_kv * t, s]);
+        scores = (scores.reshape([b, h, t, n_key]) + bias).reshape([b, h_kv, n_row, n_key]);
     }
-    softmax(scores, 3).matmul(value.clone()).reshape([b, h, t, d])
+    softmax(scores, 3).matmul(value.clone()).reshape(dims)
 }
 
 #[cfg(test)]

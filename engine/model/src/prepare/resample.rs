@@ -32,12 +32,10 @@ impl Filter {
     fn weight(self, x: f64) -> f64 {
         const A: f64 = -0.5;
         let x = x.abs();
-        if x < 1.0 {
-            ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
-        } else if x < 2.0 {
-            (((x - 5.0) * x + 8.0) * x - 4.0) * A
-        } else {
-            0.0
+        match self {
+            Self::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+            Self::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+            Self::Bicubic => 0.0,
         }
     }
 }
@@ -66,7 +64,9 @@ fn taps(n_in: u32, n_out: u32, wanted: Range<u32>, filter: Filter) -> Vec<Tap> {
             (start..end).map(|x| filter.weight((x as f64 - centre + 0.5) * inverse)).collect();
         let sum: f64 = weights.iter().sum();
         if sum != 0.0 {
-            weights.iter_mut().for_each(|weight| *weight /= sum);
+            for weight in &mut weights {
+                *weight /= sum;
+            }
         }
         let fixed = |weight: &f64| {
             let scaled = weight * f64::from(1u32 << PRECISION_BITS);

@@ -131,16 +131,19 @@ impl Positions {
     }
 
     /// The tokens from `start` on, as needed when the first `start` are cached.
+    #[must_use]
     pub fn tail(&self, start: usize) -> Self {
         Self { axes: self.axes.clone().map(|axis| axis[start..].to_vec()), next: self.next }
     }
 
     /// The first `n_token` tokens.
+    #[must_use]
     pub fn head(&self, n_token: usize) -> Self {
         Self { axes: self.axes.clone().map(|axis| axis[..n_token].to_vec()), next: self.next }
     }
 
     /// The sequence lengthened to `n_token` by padding, whose positions mean nothing.
+    #[must_use]
     pub fn padded(&self, n_token: usize) -> Self {
         let mut padded = self.clone();
         padded.push_text(n_token.saturating_sub(self.n_token()));

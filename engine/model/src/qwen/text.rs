@@ -85,9 +85,8 @@ impl TextAttention {
             Some((layer, cache)) => cache.append(layer, key, value),
             None => [key, value],
         };
-        let h = query.dims()[1];
-        let y = attend(query, key, value, &pass.mask).swap_dims(1, 2).reshape([b, t, h * d_head]);
-        self.output.forward(y)
+        let d_query = query.dims()[1] * d_head;
+        self.output.forward(attend(query, key, value, &pass.mask).swap_dims(1, 2).reshape([b, t, d_query]))
     }
 }
 

@@ -31,6 +31,7 @@ pub struct SplitQkv {
 
 /// The query, key and value maps, as their file stores them: joining packed matrices would copy them.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "some dozens of values, and the module derive takes no box")]
 pub enum Qkv {
     /// One matrix of `[3 d, d]`: queries, keys, values.
     Fused(Linear),

@@ -47,7 +47,9 @@ impl<'a> Section<'a> {
     }
 
     fn token_or(self, key: &str, default: u32) -> Result<u32, ModelError> {
-        let id = self.count(key).and_then(|id| u32::try_from(id).map_err(|_| self.wrong(key, "a token id")));
+        let id = self
+            .count(key)
+            .and_then(|id| u32::try_from(id).ok().ok_or_else(|| self.wrong(key, "a token id")));
         optional(id, default)
     }
 
@@ -127,7 +129,7 @@ fn read_text(top: Section<'_>, text: Section<'_>) -> Result<TextConfig, ModelErr
     }
     let section = rope.counts("mrope_section")?;
     let mrope_section =
-        section.try_into().map_err(|_: Vec<usize>| rope.wrong("mrope_section", "a list of three counts"))?;
+        section.try_into().ok().ok_or_else(|| rope.wrong("mrope_section", "a list of three counts"))?;
     let rope_theta = match text.get("rope_theta") {
         Ok(_) => text.number_or("rope_theta", 1e6)?,
         Err(_) => rope.number_or("rope_theta", 1e6)?,
