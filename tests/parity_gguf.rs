@@ -8,7 +8,14 @@
 //! largest logit away from the 8-bit file's exact result, and this small random model forgives nothing. Both forms are
 //! tested: unpacked to dense floats, and packed as they are run.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests panic and speak where the program must not"
+)]
+
 #[path = "support/kit.rs"]
+#[allow(dead_code, reason = "each test uses its part")]
 mod kit;
 
 use std::path::Path;

@@ -5,7 +5,14 @@
 //! checkpoints of 14 cases each. Tolerances are those of [`TOLERANCE`], relative to the largest magnitude of the
 //! reference, for 32-bit weights and activations.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests panic and speak where the program must not"
+)]
+
 #[path = "support/kit.rs"]
+#[allow(dead_code, reason = "each test uses its part")]
 mod kit;
 
 use std::path::Path;
@@ -142,12 +149,15 @@ fn check_greedy(
     n_decisive
 }
 
+/// Shape and values of the reference's gradient by name.
+type Gradient<'a> = dyn Fn(&str) -> Option<(Vec<usize>, Vec<f32>)> + 'a;
+
 /// Loss and gradients of one sample on a device with gradients.
 fn check_training(
     model: &Qwen,
     batch: &TrainBatch,
     loss: f32,
-    gradient: &dyn Fn(&str) -> Option<(Vec<usize>, Vec<f32>)>,
+    gradient: &Gradient<'_>,
     case: &str,
     worst: &mut Worst,
 ) -> usize {

@@ -9,12 +9,12 @@ use eosin_core::RgbTile;
 use safetensors::{Dtype, SafeTensors};
 
 /// The workspace.
-pub fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the workspace").to_owned()
 }
 
 /// A folder of the conformance kit, such as `qwen`; `None` where there is no kit, after saying so.
-pub fn kit(part: &str) -> Option<PathBuf> {
+pub(crate) fn kit(part: &str) -> Option<PathBuf> {
     let shared =
         std::env::var_os("EOSIN_SHARED").map_or_else(|| workspace().join("../shared"), PathBuf::from);
     let path = shared.join("conformance/kit").join(part);
@@ -27,22 +27,22 @@ pub fn kit(part: &str) -> Option<PathBuf> {
 }
 
 /// A folder of `tests/golden`.
-pub fn golden(part: &str) -> PathBuf {
+pub(crate) fn golden(part: &str) -> PathBuf {
     workspace().join("tests/golden").join(part)
 }
 
 /// Reads a JSON file.
-pub fn json(path: &Path) -> serde_json::Value {
+pub(crate) fn json(path: &Path) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
         .unwrap()
 }
 
 /// Reference tensors of a case.
-pub struct References(Vec<u8>);
+pub(crate) struct References(Vec<u8>);
 
 impl References {
     /// Reads a safetensors file.
-    pub fn open(path: &Path) -> Self {
+    pub(crate) fn open(path: &Path) -> Self {
         Self(std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
 
@@ -51,17 +51,17 @@ impl References {
     }
 
     /// Names of all tensors.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.tensors().names().into_iter().map(ToOwned::to_owned).collect()
     }
 
     /// Whether there is a tensor of this name.
-    pub fn contains(&self, name: &str) -> bool {
+    pub(crate) fn contains(&self, name: &str) -> bool {
         self.tensors().tensor(name).is_ok()
     }
 
     /// Shape and 32-bit floats.
-    pub fn floats(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
+    pub(crate) fn floats(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
         let tensors = self.tensors();
         let view = tensors.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(view.dtype(), Dtype::F32, "{name}");
@@ -70,7 +70,7 @@ impl References {
     }
 
     /// Whole numbers.
-    pub fn integers(&self, name: &str) -> Vec<i64> {
+    pub(crate) fn integers(&self, name: &str) -> Vec<i64> {
         let tensors = self.tensors();
         let view = tensors.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
         let data = view.data();
@@ -85,27 +85,27 @@ impl References {
 }
 
 /// Largest difference, relative to the largest magnitude of the reference.
-pub fn relative(found: &[f32], expected: &[f32]) -> f32 {
+pub(crate) fn relative(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len(), "numbers of values differ");
     let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     absolute(found, expected) / largest.max(f32::MIN_POSITIVE)
 }
 
 /// Largest difference. A value that is no number is infinitely far.
-pub fn absolute(found: &[f32], expected: &[f32]) -> f32 {
+pub(crate) fn absolute(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len(), "numbers of values differ");
     let far = |(a, b): (&f32, &f32)| if a.is_finite() { (a - b).abs() } else { f32::INFINITY };
     found.iter().zip(expected).map(far).fold(0.0, f32::max)
 }
 
 /// Place of the largest value.
-pub fn argmax(values: &[f32]) -> usize {
+pub(crate) fn argmax(values: &[f32]) -> usize {
     let largest = values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
     largest.expect("there are values").0
 }
 
 /// Opens a picture as the reference's processor does: transparency is laid on white in Pillow's integers.
-pub fn picture(path: &Path) -> RgbTile {
+pub(crate) fn picture(path: &Path) -> RgbTile {
     let image = image::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into_rgba8();
     let on_white = |pixel: &image::Rgba<u8>| {
         let [rgb @ .., alpha] = pixel.0.map(u32::from);
