@@ -56,7 +56,8 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         outcome.map_err(told)?;
     }
     let bundle = dir.join("bundle");
-    eosin_training::export::write(&run, &bundle).map_err(told)?;
+    let recipe = eosin_weights::convert::Recipe::Q8_0;
+    eosin_training::export::bundle::write(&run, recipe, &bundle).map_err(told)?;
     let state = run.state();
     printer.say(format!("{} steps, {} tokens; wrote the bundle", state.step, state.n_token));
     printer.line(bundle.display().to_string())
