@@ -1,8 +1,10 @@
 //! The command line against the references, and against bad input.
 //!
 //! The first half holds `eosin ask --json` to the conformance kit: prompts and 24 greedy tokens of
-//! transformers (every token whose margin exceeds 1e-3) and of llama.cpp (0.1). The kit is not part of the
-//! repository; where it is absent these tests say so and pass. The second half needs nothing: damaged and
+//! transformers (every token whose margin exceeds 1e-3) and of llama.cpp. The latter rounds activations to 8 bits,
+//! we do not; on this small random model that decides tokens up to a margin of 0.22, so [`LLAMA_MARGIN`] is more
+//! (`parity_gguf` holds the same files to an exact reference). The kit is not part of the repository; where it is
+//! absent these tests say so and pass. The second half needs nothing: damaged and
 //! lying files, impossible pictures, missing parts end with one line, exit code 2 and no panic.
 
 use std::fs;
@@ -10,6 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+
+/// The margin from which a token of llama.cpp is decisive.
+const LLAMA_MARGIN: f64 = 0.3;
 
 /// A folder or file of the shared references, if they are on this machine.
 fn shared(path: &str) -> Option<PathBuf> {
@@ -138,7 +143,7 @@ fn greedy_tokens_equal_those_of_llama_cpp() {
             "--device",
             "cpu",
         ]);
-        check_greedy(key, &ids(&answer["token_ids"]), &expected, &margins, 0.1);
+        check_greedy(key, &ids(&answer["token_ids"]), &expected, &margins, LLAMA_MARGIN);
         n_case += 1;
     }
     assert!(n_case >= 35, "{n_case}");

@@ -1,10 +1,10 @@
 //! Tiles and texts to [`Embedding`]s: a CLIP model with all that belongs to it.
 //!
-//! A model may lie in five ways: an Eosin bundle, a Hugging Face folder, an `open_clip` folder, or one weight file
-//! of either make. [`ClipBundle::open`] looks at what is there, says what it decided ([`ClipBundle::summary`]) and
-//! checks the small files; [`ClipBundle::load`] unpacks the weights onto a device. The name in an embedding is a
-//! hash over weights, activation and preprocessing, for a change of any of them moves every vector. Held true by
-//! `tests/parity_clip.rs`.
+//! A model may lie in five ways: an Eosin bundle, a Hugging Face folder, an `open_clip` folder, or one
+//! weight file of either make. [`ClipBundle::open`] looks at what is there, says what it decided
+//! ([`ClipBundle::summary`]) and checks the small files; [`ClipBundle::load`] unpacks the weights onto a
+//! device. The name in an embedding is a hash over weights, activation and preprocessing, for a change of
+//! any of them moves every vector. Held true by `tests/parity_clip.rs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -346,8 +346,8 @@ impl Embedder {
     /// Embeds texts, in order; those longer than the context are cut.
     ///
     /// # Errors
-    /// [`EmbedError::NoTokenizer`]; as [`Self::embed_tiles`]; [`EmbedError::Clip`] where the tokenizer is another
-    /// model's.
+    /// [`EmbedError::NoTokenizer`]; as [`Self::embed_tiles`]; [`EmbedError::Clip`] where the tokenizer is
+    /// another model's.
     pub fn embed_texts<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Embedding>, EmbedError> {
         if texts.is_empty() {
             return Ok(Vec::new());
@@ -377,7 +377,8 @@ fn read_floats(tensor: Tensor<2>) -> Result<Vec<f32>, EmbedError> {
     tensor.try_into_vec_as::<f32>().map_err(|error| EmbedError::Readback { cause: error.to_string() })
 }
 
-/// The weights of the model at `path`, which is what the container's `open` takes: a folder only for safetensors.
+/// The weights of the model at `path`, which is what the container's `open` takes: a folder only for
+/// safetensors.
 fn find_weights(path: &Path) -> Result<(PathBuf, Container), EmbedError> {
     let none = |cause| EmbedError::NoModel { cause, path: path.to_owned() };
     if path.is_file() {

@@ -141,7 +141,7 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         options,
     };
     let worker = Worker::spawn(settings.source(), settings.device.value);
-    let info = worker.wait().map_err(|error| told_by(&error))?;
+    let info = worker.wait().map_err(|error| told_by(&*error))?;
     let size_mib = info.weight_bytes >> 20;
     printer.say(format!("{} ({size_mib} MiB) on {} ({})", info.name, info.device, info.device_name));
     if let Some(notice) = info.notice.as_ref().filter(|_| !args.json) {
@@ -280,7 +280,7 @@ impl Teller<'_> {
             }
             StreamEvent::Failed(error) => {
                 self.end_line()?;
-                return Err(told_by(&error));
+                return Err(told_by(&*error));
             }
         }
         Ok(())
