@@ -1,8 +1,8 @@
 //! CLIP against transformers and `open_clip`: pixels, tokens, features, logits, loss and every gradient.
 //!
-//! The wide cases live outside the repository (`EOSIN_SHARED`, else `../shared`); where they are absent the tests
-//! say so and pass on what is committed: a tiny `open_clip` checkpoint with the features that transformers gives
-//! for the same numbers (`tests/golden/make_clip.py`).
+//! The wide cases live outside the repository (`EOSIN_SHARED`, else `../shared`); where they are absent the
+//! tests say so and pass on what is committed: a tiny `open_clip` checkpoint with the features that
+//! transformers gives for the same numbers (`tests/golden/make_clip.py`).
 
 use std::path::{Path, PathBuf};
 
@@ -198,7 +198,8 @@ fn loss_and_gradients_are_those_of_the_reference() {
                 found.unwrap_or_else(|| panic!("no gradient of {name}")).try_into_vec::<f32>().unwrap();
             let expected = case.reference(&format!("grad.{name}"));
             if name.ends_with("k_proj.bias") {
-                // A key's bias adds the same to all scores of a query: its gradient is rounding noise around zero.
+                // A key's bias adds the same to all scores of a query: its gradient is rounding noise
+                // around zero.
                 assert!(found.iter().all(|value| value.abs() < 1e-4), "{name}");
             } else {
                 close(&found, &expected, GRADIENT_TOLERANCE, &format!("{} {name}", case.name));

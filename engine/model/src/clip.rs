@@ -1,9 +1,9 @@
 //! CLIP: one space for pictures and words (Radford et al. 2021), as Patho-CLIP, PLIP and `open_clip` use it.
 //!
-//! Two towers that meet only in their last matrix. Weights come under Hugging Face's names or `open_clip`'s, from
-//! any container; measures come from a `config.json` or from the tensors' shapes ([`Config`]). Pictures enter
-//! through [`Preprocess`] and texts through [`ClipTokenizer`], which are part of the model as much as its weights
-//! are. `tests/parity_clip.rs` compares all of it with transformers.
+//! Two towers that meet only in their last matrix. Weights come under Hugging Face's names or
+//! `open_clip`'s, from any container; measures come from a `config.json` or from the tensors' shapes
+//! ([`Config`]). Pictures enter through [`Preprocess`] and texts through [`ClipTokenizer`], which are part
+//! of the model as much as its weights are. `tests/parity_clip.rs` compares all of it with transformers.
 
 mod config;
 mod layer;

@@ -1,8 +1,8 @@
 //! `eosin embed`: pictures and words as vectors, or the cosines between them.
 //!
-//! Vectors go out as one JSON object a line, in the order of the arguments, so that other programs can read them;
-//! `--against` prints cosines instead, as a table for people. What was decided about the model is said on stderr.
-//! Held true by `tests/embed_cli.rs`.
+//! Vectors go out as one JSON object a line, in the order of the arguments, so that other programs can read
+//! them; `--against` prints cosines instead, as a table for people. What was decided about the model is
+//! said on stderr. Held true by `tests/embed_cli.rs`.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,10 @@
-//! The measures of a CLIP model, read from a Hugging Face `config.json` or from the shapes of open_clip weights.
+//! The measures of a CLIP model, read from a Hugging Face `config.json` or from the shapes of `open_clip`
+//! weights.
 //!
-//! Every number that decides how the towers compute is here and checked once, so that loading can compare each
-//! tensor with it and the towers need no checks of their own. The activation is the one thing that weights do
-//! not tell and that changes every feature: see [`Activation`]. Held by `tests/parity_clip.rs` and below.
+//! Every number that decides how the towers compute is here and checked once, so that loading can compare
+//! each tensor with it and the towers need no checks of their own. The activation is the one thing that
+//! weights do not tell and that changes every feature: see [`Activation`]. Held by `tests/parity_clip.rs`
+//! and below.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,9 +17,10 @@ use super::load::{Names, Style};
 
 /// The nonlinearity between the two matrices of an MLP.
 ///
-/// `OpenAI`'s weights and those derived from them on Hugging Face were trained with the quick form; `open_clip`
-/// builds its plain `ViT-…` models with the exact one and does not record which in a checkpoint. Features made
-/// with the wrong one look sound and are not, so the choice is always said and can be overridden.
+/// `OpenAI`'s weights and those derived from them on Hugging Face were trained with the quick form;
+/// `open_clip` builds its plain `ViT-…` models with the exact one and does not record which in a
+/// checkpoint. Features made with the wrong one look sound and are not, so the choice is always said and
+/// can be overridden.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Activation {
     /// `x · Φ(x)` with the error function.
@@ -203,9 +206,9 @@ impl Config {
     /// Reads the measures off the tensors of an `open_clip` or `OpenAI` state dict.
     ///
     /// Such a file holds no configuration. The length of the position embedding decides the image size (257
-    /// positions of 14 px patches are 224 px, 577 are 336 px); heads are 64 wide in every published model, which
-    /// `model_cfg` (from an `open_clip_config.json` beside the weights) may override. The activation is
-    /// [`Activation::Gelu`] unless `model_cfg` asks for the quick form.
+    /// positions of 14 px patches are 224 px, 577 are 336 px); heads are 64 wide in every published model,
+    /// which `model_cfg` (from an `open_clip_config.json` beside the weights) may override. The activation
+    /// is [`Activation::Gelu`] unless `model_cfg` asks for the quick form.
     ///
     /// # Errors
     /// [`ClipError::NotClip`] where the names are not those of a vision transformer and a text transformer,
@@ -365,7 +368,8 @@ fn positive(value: &Value, key: &str) -> Result<usize, ClipError> {
     }
 }
 
-/// One tower's part of a `config.json`, with the `…_config_dict` of old files laid over it as transformers does.
+/// One tower's part of a `config.json`, with the `…_config_dict` of old files laid over it as transformers
+/// does.
 struct Section<'a> {
     json: &'a Value,
     name: &'static str,

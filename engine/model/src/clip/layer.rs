@@ -1,9 +1,11 @@
-//! The block that both towers are stacked from: attention and an MLP, each behind a norm and beside the stream.
+//! The block that both towers are stacked from: attention and an MLP, each behind a norm and beside the
+//! stream.
 //!
-//! Radford et al. 2021, section 2.4, in the pre-norm form: `x += attention(norm(x)); x += mlp(norm(x))`. Matrices
-//! lie as checkpoints store them, `[out, in]`, so that loading moves no element. Every parameter is known by its
-//! Hugging Face name, which one constructor asks of a [`Supply`] and one visitor tells: loading, random
-//! initialisation, export and the gradient test in `tests/parity_clip.rs` cannot disagree on names.
+//! Radford et al. 2021, section 2.4, in the pre-norm form: `x += attention(norm(x)); x += mlp(norm(x))`.
+//! Matrices lie as checkpoints store them, `[out, in]`, so that loading moves no element. Every parameter
+//! is known by its Hugging Face name, which one constructor asks of a [`Supply`] and one visitor tells:
+//! loading, random initialisation, export and the gradient test in `tests/parity_clip.rs` cannot disagree
+//! on names.
 
 use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig};
@@ -95,7 +97,7 @@ pub(crate) struct StackConfig {
 
 /// One block.
 #[derive(Module, Debug)]
-pub struct Block {
+pub(super) struct Block {
     norm1: LayerNorm,
     query: Linear,
     key: Linear,
@@ -123,8 +125,8 @@ impl Block {
 
     fn build(supply: &Supply<'_>, name: &str, config: StackConfig) -> Result<Self, ClipError> {
         let StackConfig { d_model, n_layer, d_mlp, epsilon, .. } = config;
-        // The spreads of the original code: what a block adds shrinks with depth, so that the stream's variance
-        // does not grow with the number of blocks.
+        // The spreads of the original code: what a block adds shrinks with depth, so that the stream's
+        // variance does not grow with the number of blocks.
         let inner = Initial::Normal((d_model as f64).powf(-0.5));
         let outer = Initial::Normal((d_model as f64).powf(-0.5) * (2.0 * n_layer as f64).powf(-0.5));
         let wide = Initial::Normal((2.0 * d_model as f64).powf(-0.5));

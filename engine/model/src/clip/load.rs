@@ -1,9 +1,9 @@
 //! Where parameters come from: a file under one of two naming schemes, or chance.
 //!
-//! The towers ask for tensors by their Hugging Face names. [`Names`] translates to `open_clip`'s, whose attention
-//! keeps query, key and value in one matrix and whose projections lie the other way round; both are undone on the
-//! stored bytes. Nothing is believed: each tensor's shape is compared with the configuration before it is
-//! unpacked. `tests/parity_clip.rs` loads the same model under both schemes.
+//! The towers ask for tensors by their Hugging Face names. [`Names`] translates to `open_clip`'s, whose
+//! attention keeps query, key and value in one matrix and whose projections lie the other way round; both
+//! are undone on the stored bytes. Nothing is believed: each tensor's shape is compared with the
+//! configuration before it is unpacked. `tests/parity_clip.rs` loads the same model under both schemes.
 
 use burn::module::Param;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
@@ -97,7 +97,8 @@ impl<'a> Names<'a> {
         let stem = format!("{}{stem}", self.prefix);
         let idx = |name: &str| name.strip_prefix(&stem)?.split('.').next()?.parse::<usize>().ok();
         let last = self.source.names().into_iter().filter_map(idx).max();
-        // An index above the number of tensors cannot belong to whole blocks: loading would miss those between.
+        // An index above the number of tensors cannot belong to whole blocks: loading would miss those
+        // between.
         last.map_or(0, |last| last.saturating_add(1).min(self.source.names().len()))
     }
 

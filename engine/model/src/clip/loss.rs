@@ -1,9 +1,9 @@
 //! The contrastive objective: each image shall find its own text among the batch's, and each text its image.
 //!
-//! Radford et al. 2021, figure 3 (symmetric InfoNCE). The temperature is a parameter, stored as its logarithm and
-//! kept between 0 and ln 100 by [`clamp_logit_scale`](super::Clip::clamp_logit_scale) after each step, without
-//! which training diverges (same paper, section 2.5). Loss and every gradient are held to transformers by
-//! `tests/parity_clip.rs`.
+//! Radford et al. 2021, figure 3 (symmetric `InfoNCE`). The temperature is a parameter, stored as its
+//! logarithm and kept between 0 and ln 100 by [`clamp_logit_scale`](super::Clip::clamp_logit_scale) after
+//! each step, without which training diverges (same paper, section 2.5). Loss and every gradient are held
+//! to transformers by `tests/parity_clip.rs`.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};

@@ -1,9 +1,9 @@
 //! From a picture to the pixels that the image tower was trained on.
 //!
-//! Resize until the shorter side fits, cut out the centre, scale to 0…1, subtract the mean and divide by the
-//! spread. The resize is Pillow's, bit for bit ([`resize_window`]), for features shift visibly with any other; only
-//! the pixels that survive the cut are computed. `tests/parity_clip.rs` compares pixel values with transformers'
-//! PIL processor.
+//! Resize until the shorter side fits, cut out the centre, scale to 0…1, subtract the mean and divide by
+//! the spread. The resize is Pillow's, bit for bit ([`resize_window`]), for features shift visibly with any
+//! other; only the pixels that survive the cut are computed. `tests/parity_clip.rs` compares pixel values
+//! with transformers' PIL processor.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use eosin_core::RgbTile;
@@ -50,7 +50,7 @@ const MAX_SIDE_PX: u64 = 16_384;
 
 /// `OpenAI`'s statistics, which all CLIP models inherited.
 const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const SPREAD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+const SPREAD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 impl Preprocess {
     /// `OpenAI`'s preprocessing at the model's image size.
@@ -68,8 +68,8 @@ impl Preprocess {
     /// Reads a `preprocessor_config.json` of a CLIP model.
     ///
     /// # Errors
-    /// [`ClipError::Preprocess`] for steps that Eosin does not do and for a result of another size than the model
-    /// takes.
+    /// [`ClipError::Preprocess`] for steps that Eosin does not do and for a result of another size than the
+    /// model takes.
     pub fn from_hf(json: &Value, config: &VisionConfig) -> Result<Self, ClipError> {
         let mut preprocess = Self::standard(config, CropRounding::Down);
         let flag = |key: &str| json.get(key).and_then(Value::as_bool).unwrap_or(true);

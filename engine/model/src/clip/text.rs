@@ -1,8 +1,8 @@
 //! The text tower: a causal transformer read off at the token that ends the text.
 //!
-//! Because a position sees only earlier ones, whatever follows the end token cannot change the feature: padding
-//! needs no mask, and a batch is computed only up to its last end token instead of the full 77 positions.
-//! `tests/parity_clip.rs` compares features with transformers, which computes all of them.
+//! Because a position sees only earlier ones, whatever follows the end token cannot change the feature:
+//! padding needs no mask, and a batch is computed only up to its last end token instead of the full 77
+//! positions. `tests/parity_clip.rs` compares features with transformers, which computes all of them.
 
 use burn::module::{Module, Param};
 use burn::nn::LayerNorm;
@@ -30,8 +30,8 @@ impl TokenBatch {
     /// padding behind the end token is allowed.
     ///
     /// # Errors
-    /// [`ClipError::Text`] where a text is empty, longer than the context, without an end token, or holds an id
-    /// outside the vocabulary, as happens with the tokenizer of another model.
+    /// [`ClipError::Text`] where a text is empty, longer than the context, without an end token, or holds
+    /// an id outside the vocabulary, as happens with the tokenizer of another model.
     pub fn new(texts: &[Vec<u32>], config: &TextConfig) -> Result<Self, ClipError> {
         let refuse = |text_idx: usize, cause: String| ClipError::Text { text_idx, cause };
         let mut end = Vec::with_capacity(texts.len());

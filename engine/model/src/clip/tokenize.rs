@@ -1,11 +1,12 @@
 //! Words to tokens, as CLIP counts them.
 //!
 //! Byte-level BPE over lower-cased text, where the last piece of a word carries `</w>` instead of the first
-//! carrying a space. The pieces of a text stand between a start and an end token; a text too long for the context
-//! is cut and still ends with the end token. Built from a `tokenizer.json`, from `vocab.json` and `merges.txt`, or
-//! from the list of merges alone, which fixes the vocabulary. Text is normalised as transformers does it (NFC,
-//! white space, lower case); `open_clip` also repairs broken encodings and HTML entities first, which texts that a
-//! person types do not have. `tests/parity_clip.rs` compares ids with transformers.
+//! carrying a space. The pieces of a text stand between a start and an end token; a text too long for the
+//! context is cut and still ends with the end token. Built from a `tokenizer.json`, from `vocab.json` and
+//! `merges.txt`, or from the list of merges alone, which fixes the vocabulary. Text is normalised as
+//! transformers does it (NFC, white space, lower case); `open_clip` also repairs broken encodings and HTML
+//! entities first, which texts that a person types do not have. `tests/parity_clip.rs` compares ids with
+//! transformers.
 
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as NormalizerSequence};
@@ -66,8 +67,8 @@ impl ClipTokenizer {
     /// Puts the tokenizer together from merges alone: a `merges.txt`, or `OpenAI`'s unpacked
     /// `bpe_simple_vocab_16e6.txt`.
     ///
-    /// The vocabulary follows from them: 256 bytes, the same at the end of a word, each merge's result, the two
-    /// special tokens.
+    /// The vocabulary follows from them: 256 bytes, the same at the end of a word, each merge's result, the
+    /// two special tokens.
     ///
     /// # Errors
     /// [`ClipError::Tokenizer`] where a line is not a merge.

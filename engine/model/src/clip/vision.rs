@@ -1,9 +1,9 @@
 //! The image tower: a vision transformer whose class token, projected, is the image.
 //!
-//! Patches do not overlap, so the convolution that embeds them is a matrix product of flattened patches; a class
-//! token goes first, learned positions are added, and the norm *before* the blocks (absent in other vision
-//! transformers, misspelt `pre_layrnorm` in Hugging Face's names) steadies training. `tests/parity_clip.rs`
-//! compares features with transformers.
+//! Patches do not overlap, so the convolution that embeds them is a matrix product of flattened patches; a
+//! class token goes first, learned positions are added, and the norm *before* the blocks (absent in other
+//! vision transformers, misspelt `pre_layrnorm` in Hugging Face's names) steadies training.
+//! `tests/parity_clip.rs` compares features with transformers.
 
 use burn::module::{Module, Param};
 use burn::nn::LayerNorm;
@@ -86,17 +86,18 @@ impl VisionTower {
     /// # Panics
     /// If the images have another shape: they come from the model's own `Preprocess`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let [b, c, height, width] = images.dims();
-        assert_eq!([c, height, width], [3, self.image_px, self.image_px], "images of another size");
-        let (side, p) = (self.image_px / self.patch_px, self.patch_px);
-        let patches = images
-            .reshape([b, 3, side, p, side, p])
-            .permute([0, 2, 4, 1, 3, 5])
-            .reshape([b * side * side, 3 * p * p]);
+        let [b, channels, height, width] = images.dims();
+        assert_eq!([channels, height, width], [3, self.image_px, self.image_px], "images of another size");
+        let (side, patch) = (self.image_px / self.patch_px, self.patch_px);
+        let patches = images.reshape([b, 3, side, patch, side, patch]).permute([0, 2, 4, 1, 3, 5]).reshape([
+            b,
+            side * side,
+            3 * patch * patch,
+        ]);
         let patches = self.patch.forward(patches);
-        let d = patches.dims()[1];
+        let [_, _, d] = patches.dims();
         let class = self.class_token.val().reshape([1, 1, d]).expand([b, 1, d]);
-        let x = Tensor::cat(vec![class, patches.reshape([b, side * side, d])], 1);
+        let x = Tensor::cat(vec![class, patches], 1);
         let x = self.pre_norm.forward(x + self.position.val().unsqueeze());
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x, Attend::All));
         let class = x.narrow(1, 0, 1).reshape([b, d]);
