@@ -347,6 +347,22 @@ fn embeddings_of_other_settings_cannot_be_mixed() {
 }
 
 #[test]
+fn pictures_need_no_tokenizer() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(golden("clip_open_clip.pt"), folder.path().join("any name.pt")).unwrap();
+    std::fs::write(folder.path().join("tokenizer.json"), "{}").unwrap();
+    let bundle = ClipBundle::open(folder.path()).unwrap();
+    assert!(!bundle.has_tokenizer());
+    let embedder = bundle.load(DeviceChoice::Cpu).unwrap();
+    assert!(embedder.embed_tiles(&[RgbTile::new([1, 1], vec![0; 3]).unwrap()]).is_ok());
+    assert!(embedder.embed_texts::<&str>(&[]).is_ok());
+    let error = embedder.embed_texts(&["a"]).unwrap_err();
+    assert!(eosin_core::error_chain(&error).contains("tokenizer.json"), "{error}");
+    let options = ClipOptions { tokenizer: Some(folder.path().to_owned()), ..ClipOptions::default() };
+    assert!(ClipBundle::open_with(folder.path(), &options).is_err(), "asked for, it must be usable");
+}
+
+#[test]
 fn unusable_models_are_refused_with_the_cause() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

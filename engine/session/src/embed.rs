@@ -140,6 +140,18 @@ pub enum ActivationSource {
     Implied,
 }
 
+/// What can be done about words.
+#[derive(Clone, Debug)]
+enum Words {
+    /// There is no tokenizer.
+    Absent,
+    /// They can be embedded.
+    Ready(Box<ClipTokenizer>),
+    /// The tokenizer beside the weights is not usable: perhaps it is another model's. Pictures need none, so
+    /// this is told when a text comes.
+    Unusable(String),
+}
+
 /// A CLIP model found and checked, its weights still on disk.
 pub struct ClipBundle {
     weights: Box<dyn WeightSource>,
@@ -147,7 +159,7 @@ pub struct ClipBundle {
     config: Config,
     activation_source: ActivationSource,
     preprocess: Preprocess,
-    tokenizer: Option<ClipTokenizer>,
+    words: Words,
     model: Arc<str>,
 }
 
@@ -216,21 +228,26 @@ impl ClipBundle {
             }
             None => config,
         };
-        let tokenizer = match &options.tokenizer {
+        let words = match &options.tokenizer {
             Some(path) => match read_tokenizer(path, config.text.n_context)? {
-                Some(tokenizer) => Some(tokenizer),
+                Some(tokenizer) => Words::Ready(Box::new(tokenizer)),
                 None => {
                     let cause = "there is no tokenizer.json, vocab.json with merges.txt, or list of merges";
                     return Err(EmbedError::NoModel { cause, path: path.clone() });
                 }
             },
-            None => read_tokenizer(folder, config.text.n_context)?,
+            None => match read_tokenizer(folder, config.text.n_context) {
+                Ok(Some(tokenizer)) => Words::Ready(Box::new(tokenizer)),
+                Ok(None) => Words::Absent,
+                Err(EmbedError::Clip { source: ClipError::Tokenizer { cause } }) => Words::Unusable(cause),
+                Err(error) => return Err(error),
+            },
         };
         let files = weight_files(&file, container)?;
         let hash = weights_hash(&files).map_err(|source| EmbedError::Manifest { source })?;
         let measures = format!("{config:?} {preprocess:?}");
         let model = bytes_hash(&[b"clip", hash.as_bytes(), measures.as_bytes()]).into();
-        Ok(Self { weights, style, config, activation_source, preprocess, tokenizer, model })
+        Ok(Self { weights, style, config, activation_source, preprocess, words, model })
     }
 
     /// The measures of the model.
@@ -250,7 +267,7 @@ impl ClipBundle {
 
     /// Whether texts can be embedded.
     pub fn has_tokenizer(&self) -> bool {
-        self.tokenizer.is_some()
+        matches!(self.words, Words::Ready(_))
     }
 
     /// One line about what was found and decided.
@@ -290,7 +307,7 @@ impl ClipBundle {
             clip: clip.map_err(|source| EmbedError::Clip { source })?,
             config: self.config,
             preprocess: self.preprocess,
-            tokenizer: self.tokenizer,
+            words: self.words,
             model: self.model,
             device,
             device_name: name,
@@ -304,7 +321,7 @@ pub struct Embedder {
     clip: Clip,
     config: Config,
     preprocess: Preprocess,
-    tokenizer: Option<ClipTokenizer>,
+    words: Words,
     model: Arc<str>,
     device: Device,
     device_name: String,
@@ -353,7 +370,11 @@ impl Embedder {
             return Ok(Vec::new());
         }
         let clip = |source| EmbedError::Clip { source };
-        let tokenizer = self.tokenizer.as_ref().ok_or(EmbedError::NoTokenizer)?;
+        let tokenizer = match &self.words {
+            Words::Ready(tokenizer) => tokenizer,
+            Words::Absent => return Err(EmbedError::NoTokenizer),
+            Words::Unusable(cause) => return Err(clip(ClipError::Tokenizer { cause: cause.clone() })),
+        };
         let mut embeddings = Vec::with_capacity(texts.len());
         for texts in texts.chunks(TEXTS_AT_ONCE) {
             let ids = texts.iter().map(|text| tokenizer.encode(text.as_ref()));
