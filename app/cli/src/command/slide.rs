@@ -27,7 +27,7 @@ PNG, JPEG, TIFF, WebP and BMP as slides of one level. Content decides, not the n
 /// What was asked of `eosin slide`.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
 }
@@ -119,19 +119,19 @@ enum PyramidStyle {
 
 /// Where on a slide, and at which scale: the flags that every command on regions shares.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub struct PlaceArgs {
+pub(crate) struct PlaceArgs {
     /// Rectangle in base pixels: left, top, width, height; without it the whole slide
     #[arg(long, value_name = "X,Y,W,H", value_parser = parse_rectangle)]
-    pub region: Option<[u32; 4]>,
+    pub(crate) region: Option<[u32; 4]>,
     /// µm per returned pixel
     #[arg(long, conflicts_with = "downsample")]
-    pub mpp: Option<f64>,
+    pub(crate) mpp: Option<f64>,
     /// Base pixels per returned pixel
     #[arg(long)]
-    pub downsample: Option<f64>,
+    pub(crate) downsample: Option<f64>,
     /// µm per pixel of level 0, where the file does not state it
     #[arg(long, value_name = "MPP")]
-    pub assume_mpp: Option<f64>,
+    pub(crate) assume_mpp: Option<f64>,
 }
 
 impl PlaceArgs {
@@ -139,7 +139,7 @@ impl PlaceArgs {
     ///
     /// # Errors
     /// What does not open, an implausible scale.
-    pub fn open(&self, path: &Path) -> anyhow::Result<Slide> {
+    pub(crate) fn open(&self, path: &Path) -> anyhow::Result<Slide> {
         let slide = Slide::open(path).map_err(told)?;
         Ok(match self.assume_mpp {
             Some(um_per_px) => slide.with_mpp(Mpp::new(um_per_px).context("--assume-mpp")?),
@@ -151,7 +151,7 @@ impl PlaceArgs {
     ///
     /// # Errors
     /// A scale that the slide cannot give, an empty rectangle.
-    pub fn region(&self, slide: &Slide, scale: RegionScale) -> anyhow::Result<Region> {
+    pub(crate) fn region(&self, slide: &Slide, scale: RegionScale) -> anyhow::Result<Region> {
         let scale = match (self.mpp, self.downsample) {
             (Some(um_per_px), _) => RegionScale::Mpp(Mpp::new(um_per_px).context("--mpp")?),
             (None, Some(downsample)) => RegionScale::Downsample(downsample),
@@ -178,7 +178,7 @@ fn parse_rectangle(text: &str) -> Result<[u32; 4], String> {
 }
 
 /// Does it.
-pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
+pub(crate) fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
     match args.action {
         Action::Info(args) => info(&args, printer),
         Action::Region(args) => region(&args, printer),
