@@ -1,5 +1,7 @@
 //! `eosin embed` as a user meets it: lines of JSON, a table of cosines, errors with advice and exit code 2.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -4,6 +4,8 @@
 //! tests say so and pass on what is committed: a tiny `open_clip` checkpoint with the features that
 //! transformers gives for the same numbers (`tests/golden/make_clip.py`).
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};

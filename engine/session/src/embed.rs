@@ -229,13 +229,13 @@ impl ClipBundle {
             None => config,
         };
         let words = match &options.tokenizer {
-            Some(path) => match read_tokenizer(path, config.text.n_context)? {
-                Some(tokenizer) => Words::Ready(Box::new(tokenizer)),
-                None => {
+            Some(path) => {
+                let Some(tokenizer) = read_tokenizer(path, config.text.n_context)? else {
                     let cause = "there is no tokenizer.json, vocab.json with merges.txt, or list of merges";
                     return Err(EmbedError::NoModel { cause, path: path.clone() });
-                }
-            },
+                };
+                Words::Ready(Box::new(tokenizer))
+            }
             None => match read_tokenizer(folder, config.text.n_context) {
                 Ok(Some(tokenizer)) => Words::Ready(Box::new(tokenizer)),
                 Ok(None) => Words::Absent,
