@@ -451,22 +451,25 @@ fn the_golden_model_on_a_graphics_processor() {
     };
     let device = selected.device;
     let mut worst = Worst::default();
-    let checkpoint = Checkpoint::open(&kit::golden("qwen"), WeightForm::Dense, &device);
-    let model = &checkpoint.model;
-    let golden = Golden::open(&checkpoint, "small", 1);
-    let features = model.encode_images(&golden.images).unwrap();
-    let distance = relative(&floats(features.clone()), &golden.references.floats("vision_out").1);
-    worst.check("vision output", "small", distance, GPU);
-    let grids = [golden.images[0].grid];
-    let prompt = &golden.ids[..golden.n_prompt];
-    let positions = mrope_positions(prompt, &grids, &model.config().tokens).unwrap();
-    let mut cache = model.cache(32);
-    let logits = floats(model.prefill(prompt, Some(&features), &positions, &mut cache).unwrap());
-    let (n_vocab, expected) = (model.config().text.n_vocab, golden.references.floats("logits").1);
-    let distance = relative(&logits, &expected[(golden.n_prompt - 1) * n_vocab..golden.n_prompt * n_vocab]);
-    worst.check("logits", "small", distance, GPU);
-    let greedy = ids_of(&golden.references, "greedy");
-    let logits = floats(model.decode(greedy[0], positions.next, &mut cache).unwrap());
-    assert_eq!(argmax(&logits) as u32, greedy[1], "the second id, through the cache");
+    for form in [WeightForm::Dense, WeightForm::Packed] {
+        let checkpoint = Checkpoint::open(&kit::golden("qwen"), form, &device);
+        let model = &checkpoint.model;
+        let golden = Golden::open(&checkpoint, "small", 1);
+        let features = model.encode_images(&golden.images).unwrap();
+        let distance = relative(&floats(features.clone()), &golden.references.floats("vision_out").1);
+        worst.check("vision output", "small", distance, GPU);
+        let grids = [golden.images[0].grid];
+        let prompt = &golden.ids[..golden.n_prompt];
+        let positions = mrope_positions(prompt, &grids, &model.config().tokens).unwrap();
+        let mut cache = model.cache(32);
+        let logits = floats(model.prefill(prompt, Some(&features), &positions, &mut cache).unwrap());
+        let (n_vocab, expected) = (model.config().text.n_vocab, golden.references.floats("logits").1);
+        let distance =
+            relative(&logits, &expected[(golden.n_prompt - 1) * n_vocab..golden.n_prompt * n_vocab]);
+        worst.check("logits", "small", distance, GPU);
+        let greedy = ids_of(&golden.references, "greedy");
+        let logits = floats(model.decode(greedy[0], positions.next, &mut cache).unwrap());
+        assert_eq!(argmax(&logits) as u32, greedy[1], "the second id, through the cache");
+    }
     println!("{}: worst {:?}", selected.name, worst.0);
 }

@@ -289,3 +289,106 @@ impl Qwen {
         Ok(Self::new(vision, decoder, config))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::qwen::config::TokenIds;
+    use eosin_weights::MemoryTensors;
+
+    type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
+
+    fn config() -> Config {
+        Config {
+            text: TextConfig {
+                n_vocab: 11,
+                d_model: 16,
+                d_ffn: 20,
+                n_layer: 1,
+                n_head: 4,
+                n_kv_head: 2,
+                d_head: 4,
+                rms_eps: 1e-6,
+                rope_theta: 1e4,
+                mrope_section: [1, 1, 0],
+                tied: false,
+            },
+            vision: Some(VisionConfig {
+                n_layer: 1,
+                d_model: 8,
+                d_ffn: 12,
+                n_head: 2,
+                d_out: 16,
+                n_channel: 3,
+                patch_px: 14,
+                n_frame: 2,
+                merge: 2,
+                window_px: 112,
+                full_attention: vec![0],
+                rms_eps: 1e-6,
+            }),
+            tokens: TokenIds { vision_start: 1, vision_end: 2, image_pad: 3 },
+        }
+    }
+
+    fn load(config: &Config, tensors: Tensors, form: WeightForm) -> Result<Qwen, ModelError> {
+        Qwen::load(config, &MemoryTensors::from_f32(tensors).unwrap(), form, &Device::flex())
+    }
+
+    #[test]
+    fn every_weight_survives_both_naming_schemes() {
+        let config = config();
+        let weights = Qwen::init(&config, &Device::flex()).named_weights();
+        let newer = |(name, shape, values): (String, Vec<usize>, Vec<f32>)| {
+            let names = hf_names(&name);
+            (names.get(1).filter(|_| name != "lm_head.weight").unwrap_or(&name).clone(), shape, values)
+        };
+        for form in [WeightForm::Packed, WeightForm::Dense] {
+            assert_eq!(load(&config, weights.clone(), form).unwrap().named_weights(), weights, "{form:?}");
+            let renamed: Tensors = weights.clone().into_iter().map(newer).collect();
+            assert_eq!(
+                load(&config, renamed, form).unwrap().named_weights(),
+                weights,
+                "{form:?}, newer names"
+            );
+        }
+    }
+
+    #[test]
+    fn a_tensor_that_does_not_fit_is_named() {
+        let weights = Qwen::init(&config(), &Device::flex()).named_weights();
+        let check = |change: &dyn Fn(&mut Config, &mut Tensors), expected: &str| {
+            let (mut config, mut weights) = (config(), weights.clone());
+            change(&mut config, &mut weights);
+            let message = load(&config, weights, WeightForm::Packed).unwrap_err().to_string();
+            assert!(message.contains(expected), "{expected}: {message}");
+        };
+        let find =
+            |weights: &Tensors, name: &str| weights.iter().position(|tensor| tensor.0 == name).unwrap();
+        for name in
+            ["visual.patch_embed.proj.weight", "model.layers.0.self_attn.q_proj.bias", "lm_head.weight"]
+        {
+            check(
+                &|_, weights| drop(weights.remove(find(weights, name))),
+                &format!("lack the tensor `{name}`"),
+            );
+            check(
+                &|_, weights| {
+                    let idx = find(weights, name);
+                    weights[idx].1.insert(0, 1);
+                },
+                &format!("`{name}` has shape [1, "),
+            );
+        }
+        check(&|_, weights| weights.push(("lora_A".to_owned(), vec![1], vec![0.0])), "1 tensors");
+        check(
+            &|config, _| config.text.d_ffn = 21,
+            "mlp.gate_proj.weight` has shape [20, 16], expected [21, 16]",
+        );
+        check(&|config, _| config.vision = None, "no place for");
+        // A second copy of a tied matrix is no error.
+        let mut tied = config();
+        tied.text.tied = true;
+        assert!(load(&tied, weights.clone(), WeightForm::Packed).is_ok());
+    }
+}
