@@ -438,7 +438,8 @@ fn samples_of_a_batch_do_not_see_each_other() {
 
 /// The golden model on a graphics processor, where there is one; a software rasteriser serves too.
 ///
-/// Sums run in another order there, and the sine of an angle is the driver's own: 2e-3 of the largest value.
+/// Sums run in another order there, exponentials are the driver's own, and a driver may multiply in fewer than 32
+/// bits: 2e-3 of the largest value.
 #[test]
 fn the_golden_model_on_a_graphics_processor() {
     const GPU: f32 = 2e-3;
