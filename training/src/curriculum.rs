@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::answer::{self, greedy};
-use crate::batch::{Row, RowEncoder, Sample};
+use crate::batch::{Row, RowEncoder, Sample, Teach};
 use crate::error::TrainError;
 use crate::evaluate::{Case, Form, Item, keeps_form};
 use crate::phantom::{self, Examiner, Phantom, Question, Settings, Split, Style};
@@ -101,8 +101,16 @@ impl Curriculum {
                 examiner.conversation(self.data.turns_per_row)
             };
             let turns = questions.into_iter().map(|question| [question.user, question.assistant]).collect();
-            let row = Row { system: String::new(), turns };
+            let row = Row { turns, ..Row::default() };
             let encoded = self.encoder.encode(&row, image.grid.n_token(), self.data.max_tokens)?;
+            if !encoded.ids.is_empty() {
+                rows.push(encoded);
+            }
+        }
+        if self.data.drills_per_image > 0 {
+            let mut examiner = Examiner::new(&phantom.truth, Style::Cot, rng.random());
+            let row = Row { turns: drills(&mut examiner, self.data.drills_per_image), teach: Teach::Letters, ..Row::default() };
+            let encoded = self.encoder.encode(&row, 0, self.data.max_tokens)?;
             if !encoded.ids.is_empty() {
                 rows.push(encoded);
             }
@@ -158,6 +166,13 @@ impl Curriculum {
         let text = self.encoder.tokenizer().decode(&said, false);
         text.map_err(TrainError::engine("cannot decode an answer"))
     }
+}
+
+/// Questions with options, topic after topic and then again with other options.
+fn drills(examiner: &mut Examiner<'_>, n_drill: usize) -> Vec<[String; 2]> {
+    let topics = examiner.topics();
+    let questions = topics.iter().cycle().take(n_drill).filter_map(|topic| examiner.choice(*topic));
+    questions.map(|question| [question.user, question.assistant]).collect()
 }
 
 /// A phantom with every question that is clear-cut there: each topic as a four-option question, one yes-or-no

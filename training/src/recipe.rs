@@ -54,6 +54,12 @@ pub struct DataRecipe {
     pub caption_share: [f64; 2],
     /// Steps over which `caption_share` moves from its first to its second value.
     pub caption_steps: u64,
+    /// How much the letter of an option counts in the loss against any other word.
+    pub letter_weight: f32,
+    /// Questions with options, without a picture, that go with each picture: reasoning is given and only
+    /// the letter is taught. Looking a name up among the options has nothing to do with seeing, and drills
+    /// without pictures teach it in a fraction of the time.
+    pub drills_per_image: usize,
     /// Most tokens of a conversation; longer ones lose whole turns from the end, never a part of a picture.
     pub max_tokens: usize,
     /// Vocabulary of the tokenizer that is trained on the phantoms' words.
@@ -249,6 +255,9 @@ impl Recipe {
         }
         if data.caption_share.iter().any(|share| !(0.0..=1.0).contains(share)) {
             return refuse("data.caption_share must lie in 0…1".into());
+        }
+        if !(0.0..=1000.0).contains(&data.letter_weight) {
+            return refuse("data.letter_weight must lie in 0…1000".into());
         }
         self.model.check()?;
         let optim = &self.optim;

@@ -62,8 +62,12 @@ pub fn examine(
 
 fn ask(session: &mut Session, case: &Case, item: &Item) -> Result<Said, TrainError> {
     let mut question = Question::about(vec![Arc::new(case.tile.clone())], &item.prompt);
-    question.options =
-        AskOptions { greedy: true, repetition_penalty: Some(1.0), max_tokens: Some(160), ..AskOptions::default() };
+    question.options = AskOptions {
+        greedy: true,
+        repetition_penalty: Some(1.0),
+        max_tokens: Some(160),
+        ..AskOptions::default()
+    };
     let mut said = None;
     session
         .answer(&question, &Cancel::default(), &mut |event| {

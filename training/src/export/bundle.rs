@@ -6,9 +6,7 @@ use eosin_session::manifest::{BundleKind, Manifest};
 use eosin_weights::MemoryTensors;
 use eosin_weights::convert::{About, ModelFiles, Recipe, Summary, write_bundle};
 
-use super::{
-    CHAT_TEMPLATE, NOTICE, generation_config, preprocessor_config, pretty, tokenizer_config,
-};
+use super::{CHAT_TEMPLATE, NOTICE, generation_config, preprocessor_config, pretty, tokenizer_config};
 use crate::checkpoint::write_synced;
 use crate::error::TrainError;
 use crate::evaluate::Report;

@@ -110,17 +110,25 @@ impl<'a> Examiner<'a> {
         })
     }
 
+    /// The finding, then the options in their order until one fits.
+    ///
+    /// A small decoder that names the class and then must produce its letter stays at chance for a long
+    /// time; going through the options turns that look-up into copying, which it learns at once
+    /// (`training/LOG.md`), and is how a reader reasons.
     fn choice_reasoning(&mut self, classes: &[Class], chosen: &[usize], place: usize) -> Vec<String> {
         let gold = &classes[chosen[place]];
-        let letter = LETTERS[place];
-        if self.style == Style::Cod {
-            return vec![gold.draft.to_owned(), format!("Fits {}, {letter}", gold.name)];
-        }
-        let finding = self.pick(gold.findings);
-        let opening = self.pick(&["Best match:", "The answer is", "This fits"]);
-        // The letter stands right behind the name: from there a small decoder finds it among the options,
-        // from a sentence further on it did not (`training/LOG.md`).
-        vec![finding.to_owned(), format!("{opening} {}, {letter}", gold.name)]
+        let mut steps = match self.style {
+            Style::Cod => vec![gold.draft.to_owned()],
+            Style::Cot => {
+                let opening = self.pick(&["Best match:", "The answer is", "This fits"]);
+                vec![self.pick(gold.findings).to_owned(), format!("{opening} {}", gold.name)]
+            }
+        };
+        steps.extend(chosen[..=place].iter().zip(LETTERS).enumerate().map(|(idx, (&class, letter))| {
+            let verdict = if idx == place { "yes" } else { "no" };
+            format!("{letter}. {}: {verdict}", classes[class].name)
+        }));
+        steps
     }
 
     /// The question of a topic without options; none where the topic is not clear-cut.
