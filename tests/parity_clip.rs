@@ -272,22 +272,14 @@ fn formula_pixels(n: usize, side: usize, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values.collect::<Vec<_>>(), [n, 3, side, side]), device)
 }
 
-#[test]
-fn an_open_clip_checkpoint_gives_the_same_features_and_the_activation_matters() {
-    let weights = TorchCheckpoint::open(&golden("clip_open_clip.pt")).unwrap();
-    assert_eq!(Style::detect(&weights).unwrap(), Style::OpenClip);
+/// Compares both activations with the committed features and returns ours.
+fn compare_golden(weights: &TorchCheckpoint, config: &Config, device: &Device) -> [Vec<f32>; 2] {
     let golden = json(&golden("clip_open_clip.json"));
-    let config = Config::from_open_clip(&weights, None).unwrap();
-    assert_eq!(config.text.end_of_text, EndOfText::LargestId);
-    assert_eq!((config.vision.image_px, config.vision.patch_px, config.vision.n_head), (32, 8, 1));
-    assert_eq!(config.vision.activation, Activation::Gelu, "what open_clip assumes");
     let texts = golden["texts"].as_array().unwrap().iter().map(ids).collect::<Vec<_>>();
-    let device = Device::flex();
-    let mut features = Vec::new();
-    for activation in [Activation::Gelu, Activation::QuickGelu] {
+    [Activation::Gelu, Activation::QuickGelu].map(|activation| {
         let config = config.clone().with_activation(activation);
-        let model = Clip::load(&config, &weights, &device).unwrap();
-        let image = floats(model.encode_image(formula_pixels(2, 32, &device)));
+        let model = Clip::load(&config, weights, device).unwrap();
+        let image = floats(model.encode_image(formula_pixels(2, 32, device)));
         let text = floats(model.encode_text(&TokenBatch::new(&texts, &config.text).unwrap()));
         let expected = |name: &str| {
             let rows = golden["features"][activation.name()][name].as_array().unwrap().iter();
@@ -297,8 +289,19 @@ fn an_open_clip_checkpoint_gives_the_same_features_and_the_activation_matters() 
         };
         close(&image, &expected("image_features"), FEATURE_TOLERANCE, activation.name());
         close(&text, &expected("text_features"), FEATURE_TOLERANCE, activation.name());
-        features.push([image, text].concat());
-    }
+        [image, text].concat()
+    })
+}
+
+#[test]
+fn an_open_clip_checkpoint_gives_the_same_features_and_the_activation_matters() {
+    let weights = TorchCheckpoint::open(&golden("clip_open_clip.pt")).unwrap();
+    assert_eq!(Style::detect(&weights).unwrap(), Style::OpenClip);
+    let config = Config::from_open_clip(&weights, None).unwrap();
+    assert_eq!(config.text.end_of_text, EndOfText::LargestId);
+    assert_eq!((config.vision.image_px, config.vision.patch_px, config.vision.n_head), (32, 8, 1));
+    assert_eq!(config.vision.activation, Activation::Gelu, "what open_clip assumes");
+    let features = compare_golden(&weights, &config, &Device::flex());
     let apart = features[0].iter().zip(&features[1]).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
     assert!(apart > 10.0 * FEATURE_TOLERANCE, "the two activations differ by {apart}");
 }
@@ -452,6 +455,36 @@ fn the_temperature_stays_in_its_range() {
 }
 
 #[test]
+fn a_text_does_not_depend_on_its_neighbours() {
+    let tokenizer = ClipTokenizer::from_merges("#version: 0.2\n", 77).unwrap();
+    let mut config = Config::named("ViT-B-16", Activation::QuickGelu).unwrap();
+    config.text.n_vocab = 514;
+    config.text.n_layer = 2;
+    config.vision.n_layer = 1;
+    let device = Device::flex();
+    device.seed(5);
+    let model = Clip::init(&config, &device);
+    let texts = [
+        "",
+        " \n",
+        "a",
+        "Ki-67 35 %",
+        "🔬",
+        "\u{0}",
+        &"mitosis ".repeat(1000),
+        "<|endoftext|> after the end",
+    ];
+    let ids = texts.map(|text| tokenizer.encode(text).unwrap());
+    assert!(ids.iter().all(|ids| ids.len() <= 77 && ids.last() == Some(&tokenizer.end_id())));
+    let encode = |ids: &[Vec<u32>]| floats(model.encode_text(&TokenBatch::new(ids, &config.text).unwrap()));
+    let together = encode(&ids);
+    let alone = ids.iter().flat_map(|ids| encode(std::slice::from_ref(ids))).collect::<Vec<_>>();
+    assert!(together.iter().all(|value| value.is_finite()));
+    close(&alone, &together, FEATURE_TOLERANCE, "alone");
+    assert_eq!(ids[0], ids[1], "white space is no text");
+}
+
+#[test]
 fn pairs_that_match_have_no_loss() {
     let device = Device::flex();
     let eye = Tensor::<2>::eye(4, &device);
@@ -486,6 +519,8 @@ fn a_gpu_gives_the_same_features() {
             return;
         }
     };
+    let weights = TorchCheckpoint::open(&golden("clip_open_clip.pt")).unwrap();
+    compare_golden(&weights, &Config::from_open_clip(&weights, None).unwrap(), &selected.device);
     for kit in Kit::all().into_iter().take(1) {
         let model = kit.load(&selected.device);
         compare_features(&kit, &model, &Case::open(&kit.folder, "squares"), &selected.device);
