@@ -437,7 +437,7 @@ fn weights_of_another_shape_are_refused() {
     check(&|config| config.text.n_vocab = 49408, "`token_embedding.weight`");
     check(&|config| config.d_embed = 512, "`visual.proj`");
     check(&|config| config.text.n_layer = 2, "transformer.resblocks.1.");
-    assert!(matches!(Clip::load(&fits, &weights, &Device::flex()), Ok(_)));
+    assert!(Clip::load(&fits, &weights, &Device::flex()).is_ok());
 }
 
 #[test]
