@@ -3,6 +3,8 @@
 //!
 //! The references are not part of the repository; where they are absent the tests say so and pass.
 
+#![expect(clippy::unwrap_used, reason = "tests panic where the program must not")]
+
 use std::path::{Path, PathBuf};
 
 use eosin_core::{Conversation, Part, RgbTile, Role, Turn};

@@ -4,6 +4,8 @@
 //! Runs on a checkpoint of the conformance kit, else on the built-in demonstration; without both it says so
 //! and passes.
 
+#![expect(clippy::unwrap_used, reason = "tests panic where the program must not")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -80,7 +82,7 @@ fn a_second_question_reads_only_its_own_words_and_answers_alike() {
     let (usage, reused) = answer(&mut session, &second);
     assert_eq!(usage.n_image_reused, 1);
     assert!(usage.n_reused > 30 && usage.n_reused < usage.n_prompt, "{usage:?}");
-    assert_eq!(usage.vision_secs, 0.0);
+    assert!(usage.vision_secs <= 0.0);
     session.forget();
     let (usage, fresh) = answer(&mut session, &second);
     assert_eq!((usage.n_reused, usage.n_image_reused), (0, 0));

@@ -4,6 +4,9 @@
 //! Data go to stdout, talk to stderr, both through [`Printer`]. Exit 0: done; 1: nothing found; 2: error,
 //! told on one line with a hint where there is one. Held true by `tests/cli.rs`.
 
+#![expect(unreachable_pub, reason = "in a program, `pub` says: for the other files of it")]
+#![expect(clippy::needless_pass_by_value, reason = "a command takes its arguments for itself")]
+
 mod command;
 mod environment;
 mod printer;

@@ -64,6 +64,7 @@ pub fn told_by(error: &(impl Hint + 'static)) -> anyhow::Error {
 #[error("nothing found")]
 pub struct NothingFound;
 
+#[expect(clippy::unused_self, reason = "who holds the printer may print")]
 impl Printer {
     /// A printer for this process.
     pub fn new(talk: Talk) -> Self {

@@ -48,7 +48,13 @@ pub enum BundleSource {
 /// Weights, opened and not loaded.
 enum Weights {
     HuggingFace(SafetensorsFolder),
-    Gguf { text: Gguf, mmproj: Option<Gguf> },
+    Gguf(Box<GgufPair>),
+}
+
+/// A text model and the projector that gives it eyes.
+struct GgufPair {
+    text: Gguf,
+    mmproj: Option<Gguf>,
 }
 
 /// A model with all that belongs to it, checked and ready to be loaded to a device.
@@ -353,7 +359,7 @@ impl ModelBundle {
             tokenizer: Some(tokenizer),
             template,
             config,
-            weights: Weights::Gguf { text, mmproj },
+            weights: Weights::Gguf(Box::new(GgufPair { text, mmproj })),
             path: path.to_owned(),
         })
     }
@@ -369,9 +375,7 @@ impl ModelBundle {
                     .map(|raw| raw.bytes.len() as u64)
                     .sum()
             }
-            Weights::Gguf { text, mmproj } => {
-                (text.n_byte() + mmproj.as_ref().map_or(0, Gguf::n_byte)) as u64
-            }
+            Weights::Gguf(pair) => (pair.text.n_byte() + pair.mmproj.as_ref().map_or(0, Gguf::n_byte)) as u64,
         }
     }
 
@@ -388,8 +392,8 @@ impl ModelBundle {
         let form = WeightForm::Packed;
         Ok(match &self.weights {
             Weights::HuggingFace(folder) => Qwen::load(&self.config, folder, form, device)?,
-            Weights::Gguf { text, mmproj } => {
-                Qwen::load_gguf(&self.config, text, mmproj.as_ref(), form, device)?
+            Weights::Gguf(pair) => {
+                Qwen::load_gguf(&self.config, &pair.text, pair.mmproj.as_ref(), form, device)?
             }
         })
     }

@@ -56,7 +56,7 @@ impl Style {
 pub fn question_with_options(question: &str, options: &[String]) -> String {
     let mut text = question.trim_end().to_owned();
     for (letter, option) in ('A'..='Z').zip(options) {
-        text.push_str(&format!(" /n {letter}. {}", option.trim()));
+        text.extend([" /n ", letter.encode_utf8(&mut [0; 4]), ". ", option.trim()]);
     }
     text
 }
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(Style::Plain.system(0), None);
         for style in [Style::ChainOfThought, Style::ChainOfDraft] {
             let [open, choice] = [0, 4].map(|n_option| style.system(n_option).unwrap());
-            assert!(open.contains("<think>") && open.contains("</answer>") && !open.contains("{"), "{open}");
+            assert!(open.contains("<think>") && open.contains("</answer>") && !open.contains('{'), "{open}");
             assert!(choice.len() > open.len() && choice.starts_with(&open));
             assert_eq!(Style::from_name(style.name()), Some(style));
         }

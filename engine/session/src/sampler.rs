@@ -120,9 +120,6 @@ impl Sampler {
     /// Keskar et al. 2019 (CTRL), as transformers does it: each seen token once, towards less likely.
     fn penalise(&self, logits: &mut [f32]) {
         let penalty = self.settings.repetition_penalty;
-        if penalty == 1.0 {
-            return;
-        }
         for (logit, _) in logits.iter_mut().zip(&self.seen).filter(|(_, seen)| **seen) {
             *logit = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
         }
@@ -142,7 +139,7 @@ impl Sampler {
             // All that equal the k-th stay, as in transformers.
             let least = logits[order[k - 1] as usize];
             let equals: Vec<u32> =
-                order[k..].iter().copied().filter(|id| logits[*id as usize] == least).collect();
+                order[k..].iter().copied().filter(|id| logits[*id as usize] >= least).collect();
             order.truncate(k);
             order.extend(equals);
         }

@@ -68,7 +68,7 @@ impl ChatTemplate {
         Ok(Self { environment })
     }
 
-    /// Plain ChatML with Qwen2.5-VL's picture tokens.
+    /// Plain `ChatML` with Qwen2.5-VL's picture tokens.
     pub fn chatml() -> Self {
         #[expect(clippy::expect_used, reason = "a template of our own, rendered by the tests")]
         Self::new(CHATML, &[]).expect("the built-in template is sound")
@@ -103,6 +103,7 @@ fn raise_exception(message: &str) -> Result<JinjaValue, Error> {
 
 /// JSON as Python's `json.dumps(…, ensure_ascii=False)` writes it: a space after `:` and `,`, no escapes for
 /// HTML.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that filters have")]
 fn to_json(value: &JinjaValue, options: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = options.get("indent").unwrap_or(None);
     let json = serde_json::to_value(value).map_err(|source| {
@@ -177,7 +178,7 @@ fn strftime(format: &str, unix_secs: u64) -> String {
         day -= 365 + u64::from(leap(year));
         year += 1;
     }
-    let mut month = 0;
+    let mut month = 0_u64;
     for n in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
         if day < n {
             break;
@@ -185,6 +186,7 @@ fn strftime(format: &str, unix_secs: u64) -> String {
         day -= n;
         month += 1;
     }
+    let two = |n: u64| format!("{n:02}");
     let mut text = String::new();
     let mut letters = format.chars();
     while let Some(c) = letters.next() {
@@ -194,15 +196,15 @@ fn strftime(format: &str, unix_secs: u64) -> String {
         }
         match letters.next() {
             Some('Y') => text.push_str(&year.to_string()),
-            Some('m') => text.push_str(&format!("{:02}", month + 1)),
-            Some('d') => text.push_str(&format!("{:02}", day + 1)),
-            Some('B') => text.push_str(MONTHS[month]),
-            Some('b') => text.push_str(&MONTHS[month][..3]),
+            Some('m') => text.push_str(&two(month + 1)),
+            Some('d') => text.push_str(&two(day + 1)),
+            Some('B') => text.push_str(MONTHS[month as usize]),
+            Some('b') => text.push_str(&MONTHS[month as usize][..3]),
             Some('A') => text.push_str(DAYS[(n_day % 7) as usize]),
             Some('a') => text.push_str(&DAYS[(n_day % 7) as usize][..3]),
-            Some('H') => text.push_str(&format!("{:02}", secs / 3600)),
-            Some('M') => text.push_str(&format!("{:02}", secs / 60 % 60)),
-            Some('S') => text.push_str(&format!("{:02}", secs % 60)),
+            Some('H') => text.push_str(&two(secs / 3600)),
+            Some('M') => text.push_str(&two(secs / 60 % 60)),
+            Some('S') => text.push_str(&two(secs % 60)),
             Some(other) => text.extend((other != '%').then_some('%').into_iter().chain([other])),
             None => text.push('%'),
         }
@@ -239,7 +241,7 @@ mod tests {
     fn templates_find_what_transformers_gives_them() {
         let messages = json!([{"role": "user", "content": " Hi <b>"}]);
         let check = |source: &str, expected: &str| {
-            assert_eq!(render(source, &messages).unwrap(), expected, "{source}")
+            assert_eq!(render(source, &messages).unwrap(), expected, "{source}");
         };
         check("{{ messages[0].content.strip().upper() }}{{ eos_token }}", "HI <B></s>");
         check("{{ messages[0] | tojson }}", r#"{"role": "user", "content": " Hi <b>"}"#);

@@ -130,7 +130,7 @@ impl Tokenizer {
                 );
             }
         }
-        Self::from_json(qwen2_json(&vocab, merges, added))
+        Self::from_json(qwen2_json(&vocab, merges, &added))
     }
 
     /// Takes the text of a `tokenizer.json`.
@@ -155,7 +155,7 @@ impl Tokenizer {
                 _ => {}
             }
         }
-        Self::from_json(qwen2_json(&Value::Object(vocab), merges.iter().map(String::as_str), added))
+        Self::from_json(qwen2_json(&Value::Object(vocab), merges.iter().map(String::as_str), &added))
     }
 
     fn from_json(mut json: Value) -> Result<Self, TokenizerError> {
@@ -370,7 +370,7 @@ fn byte_of_letter(letter: char) -> Option<u8> {
 }
 
 /// A `tokenizer.json` with Qwen2's normaliser and split.
-fn qwen2_json<'a>(vocab: &Value, merges: impl Iterator<Item = &'a str>, added: Vec<Value>) -> Value {
+fn qwen2_json<'a>(vocab: &Value, merges: impl Iterator<Item = &'a str>, added: &[Value]) -> Value {
     json!({
         "version": "1.0",
         "added_tokens": added,

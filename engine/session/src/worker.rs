@@ -81,7 +81,7 @@ impl Worker {
         let for_thread = shared.clone();
         let started = std::thread::Builder::new()
             .name("eosin-model".to_owned())
-            .spawn(move || serve(&inbox, &for_thread, source, device));
+            .spawn(move || serve(&inbox, &for_thread, &source, device));
         if started.is_err() {
             shared.set_state(LoadState::Failed(Arc::new(SessionError::Gone)));
         }
@@ -148,8 +148,8 @@ impl Drop for Worker {
 }
 
 /// The thread: opens the model, then answers until nobody is left to ask.
-fn serve(inbox: &Receiver<Request>, shared: &Shared, source: BundleSource, device: DeviceChoice) {
-    let mut session = load(shared, &source, device);
+fn serve(inbox: &Receiver<Request>, shared: &Shared, source: &BundleSource, device: DeviceChoice) {
+    let mut session = load(shared, source, device);
     while let Ok(request) = inbox.recv() {
         match request {
             Request::Load(source, device) => {

@@ -53,7 +53,7 @@ pub struct Args {
     /// Read the region at the scale of this level
     #[arg(long, conflicts_with_all = ["mpp", "downsample"], requires = "slide")]
     level: Option<usize>,
-    /// Conversation in OpenAI's form, whose last turn is the question
+    /// Conversation as chat programs keep it, whose last turn is the question
     #[arg(long, value_name = "FILE", conflicts_with_all = ["question", "image", "slide"])]
     messages: Option<PathBuf>,
     /// Options to choose from, separated by commas (by | where options contain commas)
@@ -186,18 +186,17 @@ fn choices(list: &str) -> anyhow::Result<Vec<String>> {
 }
 
 fn conversation(args: &Args) -> anyhow::Result<Conversation> {
-    let mut conversation = match &args.messages {
-        Some(path) => messages::read(path)?,
-        None => {
-            let mut text = args.question.clone().unwrap_or_default();
-            if text == "-" {
-                text = std::io::read_to_string(std::io::stdin())?;
-            }
-            if text.trim().is_empty() {
-                return Err(told(eosin_session::prompt::PromptError::Empty));
-            }
-            Question::about(pictures(args)?, &text).conversation
+    let mut conversation = if let Some(path) = &args.messages {
+        messages::read(path)?
+    } else {
+        let mut text = args.question.clone().unwrap_or_default();
+        if text == "-" {
+            text = std::io::read_to_string(std::io::stdin())?;
         }
+        if text.trim().is_empty() {
+            return Err(told(eosin_session::prompt::PromptError::Empty));
+        }
+        Question::about(pictures(args)?, &text).conversation
     };
     if let Some(system) = &args.system {
         conversation.turns.retain(|turn| turn.role != eosin_core::Role::System);
@@ -220,20 +219,17 @@ fn pictures(args: &Args) -> anyhow::Result<Vec<Arc<RgbTile>>> {
         return Ok(pictures);
     };
     let slide = place.open(path)?;
-    let scale = match args.level {
-        Some(level) => {
-            let levels = &slide.info().levels;
-            let level = levels.get(level).ok_or_else(|| {
-                let hint = "`eosin slide info FILE` lists the levels";
-                advised(format!("the slide has {} levels, counted from 0", levels.len()), hint)
-            })?;
-            level.downsample
-        }
-        None => {
-            let [width, height] = slide.info().base_px();
-            let [_, _, width, height] = place.region.unwrap_or([0, 0, width, height]);
-            (f64::from(width.max(height)) / f64::from(DEFAULT_SIDE_PX)).max(1.0)
-        }
+    let scale = if let Some(level) = args.level {
+        let levels = &slide.info().levels;
+        let level = levels.get(level).ok_or_else(|| {
+            let hint = "`eosin slide info FILE` lists the levels";
+            advised(format!("the slide has {} levels, counted from 0", levels.len()), hint)
+        })?;
+        level.downsample
+    } else {
+        let [width, height] = slide.info().base_px();
+        let [_, _, width, height] = place.region.unwrap_or([0, 0, width, height]);
+        (f64::from(width.max(height)) / f64::from(DEFAULT_SIDE_PX)).max(1.0)
     };
     let region = place.region(&slide, RegionScale::Downsample(scale))?;
     pictures.push(Arc::new(slide.read(&region).map_err(told)?));

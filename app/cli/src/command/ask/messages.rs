@@ -1,4 +1,4 @@
-//! Conversations in OpenAI's form, with pictures of this machine.
+//! Conversations in `OpenAI`'s form, with pictures of this machine.
 //!
 //! A picture is `{"type": "image", "image": PATH}`, `{"type": "image_url", "image_url": {"url": PATH}}` or a
 //! bare `{"type": "image"}` that takes the next of the top-level `images`; PATH is relative to the file, may
