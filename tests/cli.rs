@@ -102,6 +102,39 @@ fn greedy_tokens_equal_those_of_transformers() {
 }
 
 #[test]
+fn greedy_tokens_on_wgpu_equal_those_of_transformers() {
+    let Some(folder) = shared("conformance/kit/qwen/tied") else { return };
+    let messages = folder.join("cases/multi_turn_two_images/case.json");
+    let model = folder.join("model");
+    let output = eosin(&[
+        "ask",
+        "--messages",
+        messages.to_str().unwrap(),
+        "--model",
+        model.to_str().unwrap(),
+        "--json",
+        "--greedy",
+        "--max-tokens",
+        "24",
+        "--ignore-eos",
+        "--device",
+        "wgpu:0",
+    ]);
+    let stderr = text(&output.stderr);
+    if !output.status.success() && (stderr.contains("no device") || stderr.contains("no wgpu support")) {
+        eprintln!("skipped: no graphics adapter on this machine");
+        return;
+    }
+    assert!(output.status.success(), "{stderr}");
+    let (answer, case): (Value, Value) =
+        (serde_json::from_slice(&output.stdout).unwrap(), read_json(&messages));
+    let margins: Vec<f64> =
+        case["greedy_margins"].as_array().unwrap().iter().map(|m| m.as_f64().unwrap()).collect();
+    // Sums are taken in another order than on the processor.
+    check_greedy("wgpu", &ids(&answer["token_ids"]), &ids(&case["greedy_ids"]), &margins, 1e-2);
+}
+
+#[test]
 fn greedy_tokens_equal_those_of_llama_cpp() {
     let Some(folder) = shared("conformance/kit/gguf") else { return };
     let Some(cases) = shared("conformance/kit/qwen/realhead/cases") else { return };
@@ -386,6 +419,27 @@ fn damaged_checkpoints_are_refused() {
     let endless = json!({"chat_template": "{% for i in range(99999) %}{% for j in range(99999) %}{{ j }}{% endfor %}{% endfor %}"});
     fs::write(file("chat_template.json"), endless.to_string()).unwrap();
     check("chat template");
+}
+
+#[test]
+fn a_model_too_large_for_the_memory_is_refused() {
+    let Some(model) = shared("conformance/kit/qwen/tied/model") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "tokenizer.json", "chat_template.json", "preprocessor_config.json"] {
+        fs::write(folder.path().join(name), fs::read(model.join(name)).unwrap()).unwrap();
+    }
+    // 4 TiB of weights in a file of holes: as large as its head says, and larger than any memory.
+    let n_byte = 4_u64 << 40;
+    let head = json!({"x": {"dtype": "F32", "shape": [n_byte / 4], "data_offsets": [0, n_byte]}}).to_string();
+    let path = folder.path().join("model.safetensors");
+    let mut bytes = (head.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(head.as_bytes());
+    fs::write(&path, &bytes).unwrap();
+    if fs::File::options().write(true).open(&path).unwrap().set_len(bytes.len() as u64 + n_byte).is_err() {
+        eprintln!("skipped: the disk has no room for a file of holes");
+        return;
+    }
+    check_refused(&["ask", "q", "--device", "cpu", "--model", folder.path().to_str().unwrap()], "memory");
 }
 
 #[test]

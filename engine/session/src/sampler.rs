@@ -2,8 +2,8 @@
 //!
 //! Greedy decoding is the argmax after the penalty, the lowest id among equals, and nothing is forbidden in
 //! it, so that it can be held against a reference. Sampling draws from a named seed and never draws tokens
-//! that stand for nothing. Held true by the unit tests (tables made with transformers' processors) and, for
-//! greedy decoding, by `tests/cli.rs`.
+//! that stand for nothing. Held true by the unit tests (shares worked out by hand from each rule) and,
+//! for greedy decoding, by `tests/cli.rs`.
 
 use rand::Rng as _;
 use rand::SeedableRng as _;
