@@ -288,7 +288,7 @@ impl ModelBundle {
             .collect();
         shards.sort();
         Ok(Self {
-            name: "Qwen2.5-VL (Hugging Face)".to_owned(),
+            name: "Qwen2.5-VL".to_owned(),
             notice: None,
             style: Style::Plain,
             hash: weights_hash(&shards)?,
@@ -320,6 +320,10 @@ impl ModelBundle {
             }
             error => error.into(),
         })?;
+        // The file's own name for the model, as far as it is fit for a line.
+        let name = if meta.contains("general.name") { meta.str("general.name")? } else { "" };
+        let name: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
+        let name = if name.is_empty() { "Qwen2.5-VL".to_owned() } else { name };
         let tokenizer = match files.text("tokenizer.json")? {
             Some(json) => Tokenizer::from_json_text(&json)?,
             None => gguf_tokenizer(&text)?,
@@ -347,7 +351,7 @@ impl ModelBundle {
             DEFAULT_CONTEXT
         };
         Ok(Self {
-            name: "Qwen2.5-VL (GGUF)".to_owned(),
+            name,
             notice: None,
             style: Style::Plain,
             hash,

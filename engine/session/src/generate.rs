@@ -23,7 +23,7 @@ use crate::bundle::{BundleSource, ModelBundle};
 use crate::prompt::{Prompt, PromptMaker, Style, question_with_options};
 use crate::sampler::{Sampler, SamplerSettings};
 use crate::stop::{Found, StopFinder};
-use crate::stream::{Channel, StopReason, StreamEvent, TagSplitter, Transcript, Usage};
+use crate::stream::{Channel, Settled, StopReason, StreamEvent, TagSplitter, Transcript, Usage};
 use crate::tokenizer::{Detokenizer, Specials};
 
 /// Tokens that are read between two looks at whether somebody wants to stop.
@@ -279,7 +279,13 @@ impl Session {
 
         let mut usage = Usage { n_prompt, n_context, n_image: pictures.len(), ..Usage::default() };
         usage.prepare_secs = secs(started);
-        let mut transcript = Transcript { prompt_ids: prompt.ids.clone(), ..Transcript::default() };
+        let settled = Settled {
+            sampler: settings.clone(),
+            max_tokens,
+            min_pixels: preprocess.min_pixels,
+            max_pixels: preprocess.max_pixels,
+        };
+        let mut transcript = Transcript { prompt_ids: prompt.ids.clone(), settled, ..Transcript::default() };
         let Some(mut logits) = self.read(&prompt, &pictures, &preprocess, cancel, &mut usage)? else {
             let (reason, transcript) = (StopReason::Cancelled, Arc::new(transcript));
             emit(StreamEvent::Done { reason, usage, transcript });

@@ -24,7 +24,7 @@ pub use error::SessionError;
 pub use generate::{AskOptions, Cancel, EndOfTurn, ModelInfo, Question, Session};
 pub use prompt::Style;
 pub use sampler::SamplerSettings;
-pub use stream::{Channel, StopReason, StreamEvent, TagSplitter, Transcript, Usage};
+pub use stream::{Channel, Settled, StopReason, StreamEvent, TagSplitter, Transcript, Usage};
 pub use worker::{LoadState, Worker};
 
 /// Devices of this machine, for those who ask what there is.

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::SessionError;
+use crate::sampler::SamplerSettings;
 
 /// Where a piece of text belongs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +72,19 @@ pub struct Usage {
     pub decode_secs: f32,
 }
 
+/// The settings that an answer was made with, complete: with them it can be made again.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Settled {
+    /// How tokens were chosen.
+    pub sampler: SamplerSettings,
+    /// Tokens made at most.
+    pub max_tokens: usize,
+    /// Fewest pixels of a picture after resizing.
+    pub min_pixels: u64,
+    /// Most pixels of a picture after resizing.
+    pub max_pixels: u64,
+}
+
 /// All of one answer.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Transcript {
@@ -84,6 +98,8 @@ pub struct Transcript {
     pub reasoning: String,
     /// What went to [`Channel::Answer`].
     pub answer: String,
+    /// What it was made with.
+    pub settled: Settled,
 }
 
 /// What happens while a model answers. The last event of a stream is `Done` or `Failed`, once.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 /// Everything about an answer that a machine may want.
 pub(super) fn json(info: &ModelInfo, reason: StopReason, usage: &Usage, transcript: &Transcript) -> Value {
+    let settled = &transcript.settled;
     json!({
         "prompt_ids": transcript.prompt_ids,
         "token_ids": transcript.token_ids,
@@ -28,6 +29,16 @@ pub(super) fn json(info: &ModelInfo, reason: StopReason, usage: &Usage, transcri
             "decode_secs": usage.decode_secs,
             "prefill_tokens_per_sec": rate(usage.n_prompt - usage.n_reused, usage.prefill_secs),
             "decode_tokens_per_sec": rate(usage.n_generated, usage.decode_secs),
+        },
+        "settings": {
+            "temperature": settled.sampler.temperature,
+            "top_k": settled.sampler.top_k,
+            "top_p": settled.sampler.top_p,
+            "repetition_penalty": settled.sampler.repetition_penalty,
+            "seed": settled.sampler.seed,
+            "max_tokens": settled.max_tokens,
+            "min_pixels": settled.min_pixels,
+            "max_pixels": settled.max_pixels,
         },
         "device": {"choice": info.device.to_string(), "name": info.device_name, "why": info.device_why},
         "model": {"name": info.name, "hash": info.hash, "weight_bytes": info.weight_bytes},
