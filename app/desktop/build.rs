@@ -7,7 +7,14 @@ use std::path::Path;
 use std::process::Command;
 
 const UI: &str = "ui";
-const SOURCES: &[&str] = &["ui/index.html", "ui/package.json", "ui/package-lock.json", "ui/tsconfig.json", "ui/vite.config.ts", "ui/src"];
+const SOURCES: &[&str] = &[
+    "ui/index.html",
+    "ui/package.json",
+    "ui/package-lock.json",
+    "ui/tsconfig.json",
+    "ui/vite.config.ts",
+    "ui/src",
+];
 
 fn main() {
     for source in SOURCES {
@@ -32,7 +39,11 @@ fn npm(args: &[&str]) {
         Ok(output) if output.status.success() => {}
         Ok(output) => {
             eprintln!("npm {} failed in app/desktop/ui:", args.join(" "));
-            eprintln!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            eprintln!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
             std::process::exit(1);
         }
         Err(error) => {

@@ -57,7 +57,7 @@ def eosin(args, prompt):
     out, peak = measured(command, env=dict(os.environ, RAYON_NUM_THREADS=str(args.threads)))
     answer = json.loads(out)
     times, usage = answer["timings"], answer["usage"]
-    n_prompt, n_new = usage["n_prompt_token"], usage["n_new_token"]
+    n_prompt, n_new = usage["prompt_tokens"], usage["generated_tokens"]
     row = dict(
         load_secs=times["load_secs"],
         prefill_tok_per_sec=n_prompt / times["prefill_secs"],

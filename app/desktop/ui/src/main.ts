@@ -15,7 +15,9 @@ const ask = new AskPanel(
 );
 
 function showError(error: ErrorDto): void {
-  element("error-message").textContent = error.message;
+  // A second error must not push away one that nobody has read yet.
+  const unread = element("error").hidden ? "" : `${element("error-message").textContent}\n`;
+  element("error-message").textContent = unread + error.message;
   element("error-hint").textContent = error.hint ?? "";
   element("error").hidden = false;
 }
