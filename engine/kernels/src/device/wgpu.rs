@@ -118,12 +118,6 @@ fn settled_interface() -> Vec<wgpu::AdapterInfo> {
     let _probing = PROBING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut software = Vec::new();
     for &backends in chain {
-        // Without the folder of a session there is no display for OpenGL, and Wayland's library says so on
-        // stderr in words of its own.
-        let headless = cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none();
-        if backends == wgpu::Backends::GL && headless {
-            continue;
-        }
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
             backends,
             ..wgpu::InstanceDescriptor::new_without_display_handle()
