@@ -1,4 +1,4 @@
-//! The names of all environment variables that the program reads; nothing else reads any.
+//! The names of all environment variables that the command line reads, and the one it sets.
 
 /// Device to use: `auto`, `cpu`, `wgpu:N`, `cuda:N`.
 pub(crate) const DEVICE: &str = "EOSIN_DEVICE";
@@ -14,4 +14,18 @@ pub(crate) const CONFIG: &str = "EOSIN_CONFIG";
 /// The value of a variable, unless it is unset or empty.
 pub(crate) fn read(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Asks Mesa's drivers not to look for a compositor where no session runs (a server, a container): they
+/// would say on stderr, in words of their own and once for each look, that there is none.
+///
+/// Called first in `main`, before any thread starts.
+#[expect(unsafe_code, reason = "changes the environment, once, while there is one thread")]
+pub(crate) fn hush_drivers_without_session() {
+    const NO_SELECTION: &str = "NODEVICE_SELECT";
+    let headless = cfg!(target_os = "linux") && read("XDG_RUNTIME_DIR").is_none();
+    if headless && read(NO_SELECTION).is_none() {
+        // SAFETY: `main` calls this before anything else, so that no other thread can read the environment.
+        unsafe { std::env::set_var(NO_SELECTION, "1") };
+    }
 }

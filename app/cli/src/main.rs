@@ -60,6 +60,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    environment::hush_drivers_without_session();
     let cli = Cli::parse();
     let printer = Printer::new(if cli.quiet { printer::Talk::Quiet } else { printer::Talk::Normal });
     printer::report_panics();
