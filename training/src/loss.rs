@@ -59,13 +59,17 @@ fn cross_entropy_sum(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor
 /// - returns: `[b × t, d]`
 fn forward(model: &Qwen, vision: &VisionTower, batch: &Batch, device: &Device) -> Tensor<2> {
     let config = model.config();
-    let [_, d_patch] = vision.patch_embed.weight.shape();
-    let n_patch = batch.patches.len() / d_patch;
-    let patches = Tensor::<2>::from_data(TensorData::new(batch.patches.clone(), [n_patch, d_patch]), device);
-    let features = vision.forward(patches, &vec![batch.grid; batch.n_image]);
     let words = model.text.embed(indices(&batch.ids, device));
     let [n_place, d] = words.dims();
-    let embeds = Tensor::cat(vec![words, features], 0).select(0, indices(&splice(config, batch), device));
+    let embeds = if batch.patches.is_empty() {
+        words
+    } else {
+        let [_, d_patch] = vision.patch_embed.weight.shape();
+        let n_patch = batch.patches.len() / d_patch;
+        let patches = TensorData::new(batch.patches.clone(), [n_patch, d_patch]);
+        let features = vision.forward(Tensor::from_data(patches, device), &vec![batch.grid; batch.n_image]);
+        Tensor::cat(vec![words, features], 0).select(0, indices(&splice(config, batch), device))
+    };
     let embeds = embeds.reshape([batch.n_row(), batch.n_column, d]);
     let positions: Vec<Positions> = (0..batch.n_row()).map(|row| row_positions(config, batch, row)).collect();
     model.text.forward(embeds, &positions, Visibility::Causal, None).reshape([n_place, d])

@@ -56,9 +56,11 @@ pub struct DataRecipe {
     pub caption_steps: u64,
     /// How much the letter of an option counts in the loss against any other word.
     pub letter_weight: f32,
-    /// Questions with options, without a picture, that go with each picture: reasoning is given and only
-    /// the letter is taught. Looking a name up among the options has nothing to do with seeing, and drills
-    /// without pictures teach it in a fraction of the time.
+    /// First step and one past the last step of the drills: steps without pictures, whose rows are questions
+    /// with options where the finding is given and only the letter is taught. Looking a name up among
+    /// the options has nothing to do with seeing, and costs a fraction when taught apart.
+    pub drill_steps: [u64; 2],
+    /// Drills in a step, for each picture that another step would have.
     pub drills_per_image: usize,
     /// Most tokens of a conversation; longer ones lose whole turns from the end, never a part of a picture.
     pub max_tokens: usize,
@@ -242,6 +244,7 @@ impl Recipe {
             ("data.phantoms", data.phantoms as usize),
             ("data.rows_per_image", data.rows_per_image),
             ("data.turns_per_row", data.turns_per_row),
+            ("data.drills_per_image", data.drills_per_image),
             ("data.draw_threads", data.draw_threads),
             ("data.vocabulary_phantoms", data.vocabulary_phantoms),
             ("optim.images_per_step", self.optim.images_per_step),

@@ -94,7 +94,8 @@ impl Run {
         } else if !plan_path.exists() {
             return Err(TrainError::NoCheckpoint { path: dir.to_owned() });
         }
-        let encoder = RowEncoder::new(vocabulary::open(&dir.join("tokenizer.json"))?, plan.recipe.data.letter_weight)?;
+        let encoder =
+            RowEncoder::new(vocabulary::open(&dir.join("tokenizer.json"))?, plan.recipe.data.letter_weight)?;
         let config = model_config(&plan, &encoder)?;
         device.seed(plan.recipe.seed);
         let device = device.clone().autodiff();
@@ -216,11 +217,7 @@ impl Run {
     ///
     /// # Errors
     /// [`TrainError::NotANumber`]; the model is then as before the step.
-    pub fn step(
-        &mut self,
-        samples: &[Sample],
-        last_good: Option<&Path>,
-    ) -> Result<StepMetrics, TrainError> {
+    pub fn step(&mut self, samples: &[Sample], last_good: Option<&Path>) -> Result<StepMetrics, TrainError> {
         let optim = &self.plan.recipe.optim;
         let pad = self.encoder.special().end_of_text;
         let lr = self.progress().learning_rate(optim);

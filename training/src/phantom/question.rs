@@ -19,6 +19,9 @@ use super::truth::Truth;
 /// Letters of the four options.
 pub const LETTERS: [&str; 4] = ["A", "B", "C", "D"];
 
+/// Names that a drill calls for their letters.
+const N_CALL: usize = 14;
+
 /// How much is written before the answer (SPEC 3.6).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,10 +98,7 @@ impl<'a> Examiner<'a> {
         chosen.shuffle(&mut self.rng);
         let place = self.rng.random_range(0..4);
         chosen.insert(place, gold_idx);
-        let mut user = self.pick(topic.questions()).to_owned();
-        for (letter, &idx) in LETTERS.iter().zip(&chosen) {
-            user.extend([" /n ", letter, ". ", classes[idx].name]);
-        }
+        let user = self.with_options(topic, classes, &chosen);
         let reasoning = self.choice_reasoning(classes, &chosen, place);
         Some(Question {
             topic: Some(topic),
@@ -110,25 +110,69 @@ impl<'a> Examiner<'a> {
         })
     }
 
-    /// The finding, then the options in their order until one fits.
+    /// The finding, then the options with the letter behind each name, then the one that fits.
     ///
-    /// A small decoder that names the class and then must produce its letter stays at chance for a long
-    /// time; going through the options turns that look-up into copying, which it learns at once
-    /// (`training/LOG.md`), and is how a reader reasons.
+    /// A small decoder names the class soon but stays at chance when it must find the letter that stands in
+    /// front of that name. Behind the name it need only repeat what followed the name before, which even
+    /// two layers learn (Olsson et al. 2022, induction heads; `training/LOG.md` has the figures).
     fn choice_reasoning(&mut self, classes: &[Class], chosen: &[usize], place: usize) -> Vec<String> {
         let gold = &classes[chosen[place]];
-        let mut steps = match self.style {
-            Style::Cod => vec![gold.draft.to_owned()],
+        let options: Vec<String> = chosen
+            .iter()
+            .zip(LETTERS)
+            .map(|(&class, letter)| format!("{} {letter}", classes[class].name))
+            .collect();
+        let options = format!("Options: {}", options.join(", "));
+        match self.style {
+            Style::Cod => {
+                vec![gold.draft.to_owned(), options, format!("Fits {} {}", gold.name, LETTERS[place])]
+            }
             Style::Cot => {
                 let opening = self.pick(&["Best match:", "The answer is", "This fits"]);
-                vec![self.pick(gold.findings).to_owned(), format!("{opening} {}", gold.name)]
+                let verdict = format!("{opening} {} {}", gold.name, LETTERS[place]);
+                vec![self.pick(gold.findings).to_owned(), options, verdict]
             }
-        };
-        steps.extend(chosen[..=place].iter().zip(LETTERS).enumerate().map(|(idx, (&class, letter))| {
-            let verdict = if idx == place { "yes" } else { "no" };
-            format!("{letter}. {}: {verdict}", classes[class].name)
-        }));
-        steps
+        }
+    }
+
+    /// A four-option question without a picture: any four names, and the right one given by its finding. It
+    /// teaches to find a name's letter and nothing else.
+    pub fn drill(&mut self) -> Question {
+        let topic = *Topic::ALL.choose(&mut self.rng).unwrap_or(&Topic::Pattern);
+        let all: Vec<Class> =
+            Topic::ALL.into_iter().flat_map(|topic| topic.classes().iter().copied()).collect();
+        let mut chosen: Vec<usize> = Vec::with_capacity(4);
+        while chosen.len() < 4 {
+            let idx = self.rng.random_range(0..all.len());
+            if chosen.iter().all(|other| all[*other].name != all[idx].name) {
+                chosen.push(idx);
+            }
+        }
+        let place = self.rng.random_range(0..4);
+        let user = self.with_options(topic, &all, &chosen);
+        let mut reasoning = self.choice_reasoning(&all, &chosen, place);
+        let called = (0..N_CALL).map(|_| {
+            let idx = self.rng.random_range(0..4);
+            format!("{} {}", all[chosen[idx]].name, LETTERS[idx])
+        });
+        let called = called.collect::<Vec<_>>().join(", ");
+        reasoning.insert(2.min(reasoning.len()), called);
+        Question {
+            topic: None,
+            form: Form::Choice,
+            user,
+            assistant: self.contract(&reasoning, LETTERS[place]),
+            gold: LETTERS[place].to_owned(),
+            options: chosen.into_iter().map(|idx| all[idx].name).collect(),
+        }
+    }
+
+    fn with_options(&mut self, topic: Topic, classes: &[Class], chosen: &[usize]) -> String {
+        let mut user = self.pick(topic.questions()).to_owned();
+        for (letter, &idx) in LETTERS.iter().zip(chosen) {
+            user.push_str(&format!(" /n {letter}. {}", classes[idx].name));
+        }
+        user
     }
 
     /// The question of a topic without options; none where the topic is not clear-cut.
