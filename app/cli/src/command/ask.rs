@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use eosin_core::{Conversation, RegionScale, RgbTile};
-use eosin_session::{AskOptions, Channel, EndOfTurn, ModelInfo, Question, StreamEvent, Style, Worker};
+use eosin_session::{Channel, ModelInfo, Question, StreamEvent, Style, Worker};
 
+use crate::command::answer::AnswerArgs;
 use crate::command::slide::PlaceArgs;
 use crate::printer::{Printer, advised, told, told_by};
 use crate::settings::{ModelArgs, Settings};
@@ -68,45 +69,10 @@ pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    sampling: SamplingArgs,
-    /// Text that ends the answer; may be repeated
-    #[arg(long, value_name = "TEXT")]
-    stop: Vec<String>,
-    /// Go on after the end of the turn, to compare with references
-    #[arg(long)]
-    ignore_eos: bool,
-    /// Fewest pixels of a picture after resizing
-    #[arg(long, value_name = "N")]
-    min_pixels: Option<u64>,
-    /// Most pixels of a picture after resizing; 784 of them make a token
-    #[arg(long, value_name = "N")]
-    max_pixels: Option<u64>,
+    answer: AnswerArgs,
     /// Print one JSON object at the end
     #[arg(long)]
     json: bool,
-}
-
-#[derive(clap::Args)]
-#[command(next_help_heading = "Sampling")]
-struct SamplingArgs {
-    /// Always the likeliest token
-    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "seed"])]
-    greedy: bool,
-    /// Divides the scores: below 1 surer, above 1 freer; 0 is greedy
-    #[arg(long, value_name = "T", allow_negative_numbers = true)]
-    temperature: Option<f32>,
-    /// Only the K likeliest tokens; 0 for all
-    #[arg(long, value_name = "K")]
-    top_k: Option<usize>,
-    /// Only the likeliest tokens that together reach P
-    #[arg(long, value_name = "P", allow_negative_numbers = true)]
-    top_p: Option<f32>,
-    /// Above 1, tokens that came up become less likely
-    #[arg(long, value_name = "R", allow_negative_numbers = true)]
-    repetition_penalty: Option<f32>,
-    /// Seed of the draw; 0 without it
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -132,7 +98,7 @@ impl From<StyleName> for Style {
 /// Does it.
 pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
     let settings = Settings::load(&args.model)?;
-    let options = options(&args, &settings);
+    let options = args.answer.options(&settings);
     // What the user gave is read before the model, which may take long.
     let question = Question {
         conversation: conversation(&args)?,
@@ -153,23 +119,6 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         teller.tell(event)?;
     }
     Ok(())
-}
-
-fn options(args: &Args, settings: &Settings) -> AskOptions {
-    let sampling = &args.sampling;
-    AskOptions {
-        greedy: sampling.greedy,
-        temperature: sampling.temperature,
-        top_k: sampling.top_k,
-        top_p: sampling.top_p,
-        repetition_penalty: sampling.repetition_penalty,
-        seed: sampling.seed,
-        max_tokens: settings.max_tokens.value,
-        stop: args.stop.clone(),
-        end_of_turn: if args.ignore_eos { EndOfTurn::Ignored } else { EndOfTurn::Stops },
-        min_pixels: args.min_pixels,
-        max_pixels: args.max_pixels,
-    }
 }
 
 /// Options of a list: by `|` where there is one, else by commas.

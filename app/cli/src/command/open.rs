@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::command::answer::AnswerArgs;
 use crate::printer::Printer;
 use crate::settings::ModelArgs;
 
@@ -12,6 +13,8 @@ pub struct Args {
     pub file: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    answer: AnswerArgs,
 }
 
 /// Opens the window; returns when it is closed.
@@ -22,7 +25,7 @@ pub fn run(args: Args, _printer: &Printer) -> anyhow::Result<()> {
         file: args.file,
         model: settings.source(),
         device: settings.device.value,
-        max_tokens: settings.max_tokens.value,
+        answers: args.answer.options(&settings),
     })
 }
 
