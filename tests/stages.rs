@@ -229,7 +229,7 @@ fn padding_and_parts_change_nothing() {
     let apart: f64 = rows.map(|sample| sum(&[sample])).sum();
     assert!((together - apart).abs() / together < 1e-5, "{together} and {apart}");
     let asks_nothing =
-        EncodedRow { weights: vec![0.0; samples[0].rows[0].ids.len()], ..samples[0].rows[0].clone() };
+        EncodedRow { counts: vec![false; samples[0].rows[0].ids.len()], ..samples[0].rows[0].clone() };
     let batch = Batch::new(&[Sample { rows: vec![asks_nothing], ..samples[0].clone() }], pad);
     assert!(batch.targets.is_empty());
 }

@@ -1,4 +1,4 @@
-//! Conversations into tensors: padding and loss weights, in this one place.
+//! Conversations into tensors: padding and loss mask, in this one place.
 //!
 //! A row is one conversation about one picture; rows of the same picture share its vision output but do
 //! not see each other. Rows are padded on the right, where a causal decoder cannot look, so no mask is
@@ -11,26 +11,14 @@ use tokenizers::Tokenizer;
 use crate::error::TrainError;
 use crate::recipe::SpecialIds;
 
-/// What of the assistant's words the loss counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Teach {
-    /// All of them.
-    #[default]
-    All,
-    /// Only the letters of options; the rest is given.
-    Letters,
-}
-
-/// One conversation: an optional instruction, then questions and answers. The picture, where there is one,
-/// opens the first question.
+/// One conversation: an optional instruction, then questions and answers. The picture opens the first
+/// question.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Row {
     /// What the system turn says; no system turn where empty.
     pub system: String,
     /// Questions and answers.
     pub turns: Vec<[String; 2]>,
-    /// What the loss counts.
-    pub teach: Teach,
 }
 
 /// A row in tokens.
@@ -38,8 +26,8 @@ pub struct Row {
 pub struct EncodedRow {
     /// The tokens, the picture's placeholders included.
     pub ids: Vec<u32>,
-    /// How much the loss counts the token at this place, as something to be predicted; 0: not at all.
-    pub weights: Vec<f32>,
+    /// Whether the loss counts the token at this place, as something to be predicted.
+    pub counts: Vec<bool>,
 }
 
 /// Turns rows into tokens as the chat template does (`ChatML`, SPEC 10.5).
@@ -48,28 +36,17 @@ pub struct RowEncoder {
     tokenizer: Tokenizer,
     special: SpecialIds,
     newline: Vec<u32>,
-    /// ` A`, ` B`…: how reasoning names an option.
-    letters: Vec<u32>,
-    letter_weight: f32,
 }
 
 impl RowEncoder {
-    /// An encoder over a tokenizer that has Qwen's special tokens; the letter of an option counts
-    /// `letter_weight` times in the loss.
+    /// An encoder over a tokenizer that has Qwen's special tokens.
     ///
     /// # Errors
     /// [`TrainError::Plan`] naming the special token that lacks.
-    pub fn new(tokenizer: Tokenizer, letter_weight: f32) -> Result<Self, TrainError> {
+    pub fn new(tokenizer: Tokenizer) -> Result<Self, TrainError> {
         let special = SpecialIds::find(&tokenizer)?;
-        let (newline, letters) = (Vec::new(), Vec::new());
-        let mut encoder = Self { tokenizer, special, newline, letters, letter_weight };
+        let mut encoder = Self { tokenizer, special, newline: Vec::new() };
         encoder.newline = encoder.words("\n")?;
-        for letter in crate::phantom::LETTERS {
-            // A letter that is not one token has no weight of its own.
-            if let [id] = encoder.words(&format!(" {letter}"))?[..] {
-                encoder.letters.push(id);
-            }
-        }
         Ok(encoder)
     }
 
@@ -83,7 +60,7 @@ impl RowEncoder {
         &self.special
     }
 
-    /// Tokens of a row with a picture of `n_image_token` tokens, or without one where that is 0; whole turns are left off from the end until
+    /// Tokens of a row with a picture of `n_image_token` tokens; whole turns are left off from the end until
     /// it has at most `max_tokens`. An empty row comes back where not even the first turn fits.
     ///
     /// # Errors
@@ -95,28 +72,25 @@ impl RowEncoder {
         max_tokens: usize,
     ) -> Result<EncodedRow, TrainError> {
         let mut encoded = EncodedRow::default();
-        let all = if row.teach == Teach::All { 1.0 } else { 0.0 };
         if !row.system.is_empty() {
             self.open(&mut encoded, &format!("system\n{}", row.system))?;
-            self.close(&mut encoded, 0.0);
+            self.close(&mut encoded, false);
         }
         for (idx, [question, answer]) in row.turns.iter().enumerate() {
             let before = encoded.clone();
-            if idx == 0 && n_image_token > 0 {
+            if idx == 0 {
                 self.open(&mut encoded, "user\n")?;
-                encoded.push(&[self.special.vision_start], 0.0);
-                encoded.push(&vec![self.special.image_pad; n_image_token], 0.0);
-                encoded.push(&[self.special.vision_end], 0.0);
-                encoded.push(&self.words(question)?, 0.0);
+                encoded.push(&[self.special.vision_start], false);
+                encoded.push(&vec![self.special.image_pad; n_image_token], false);
+                encoded.push(&[self.special.vision_end], false);
+                encoded.push(&self.words(question)?, false);
             } else {
                 self.open(&mut encoded, &format!("user\n{question}"))?;
             }
-            self.close(&mut encoded, 0.0);
+            self.close(&mut encoded, false);
             self.open(&mut encoded, "assistant\n")?;
-            for id in self.words(answer)? {
-                encoded.push(&[id], if self.letters.contains(&id) { self.letter_weight } else { all });
-            }
-            self.close(&mut encoded, all);
+            encoded.push(&self.words(answer)?, true);
+            self.close(&mut encoded, true);
             if encoded.ids.len() > max_tokens {
                 return Ok(if idx == 0 { EncodedRow::default() } else { before });
             }
@@ -129,7 +103,7 @@ impl RowEncoder {
     /// # Errors
     /// As [`RowEncoder::encode`].
     pub fn encode_question(&self, question: &str, n_image_token: usize) -> Result<Vec<u32>, TrainError> {
-        let row = Row { turns: vec![[question.to_owned(), String::new()]], ..Row::default() };
+        let row = Row { system: String::new(), turns: vec![[question.to_owned(), String::new()]] };
         let mut ids = self.encode(&row, n_image_token, usize::MAX)?.ids;
         // Without the end mark and its line break the assistant's turn is open.
         ids.truncate(ids.len() - 1 - self.newline.len());
@@ -137,14 +111,14 @@ impl RowEncoder {
     }
 
     fn open(&self, row: &mut EncodedRow, text: &str) -> Result<(), TrainError> {
-        row.push(&[self.special.im_start], 0.0);
-        row.push(&self.words(text)?, 0.0);
+        row.push(&[self.special.im_start], false);
+        row.push(&self.words(text)?, false);
         Ok(())
     }
 
-    fn close(&self, row: &mut EncodedRow, weight: f32) {
-        row.push(&[self.special.im_end], weight);
-        row.push(&self.newline, 0.0);
+    fn close(&self, row: &mut EncodedRow, counts: bool) {
+        row.push(&[self.special.im_end], counts);
+        row.push(&self.newline, false);
     }
 
     fn words(&self, text: &str) -> Result<Vec<u32>, TrainError> {
@@ -157,9 +131,9 @@ impl RowEncoder {
 }
 
 impl EncodedRow {
-    fn push(&mut self, ids: &[u32], weight: f32) {
+    fn push(&mut self, ids: &[u32], counts: bool) {
         self.ids.extend_from_slice(ids);
-        self.weights.resize(self.ids.len(), weight);
+        self.counts.resize(self.ids.len(), counts);
     }
 }
 
@@ -197,8 +171,6 @@ pub struct Batch {
     pub predictors: Vec<u32>,
     /// The token that each of [`Batch::predictors`] should predict.
     pub targets: Vec<u32>,
-    /// How much each of [`Batch::targets`] counts.
-    pub weights: Vec<f32>,
     /// Seed of the first picture.
     pub first_seed: u64,
 }
@@ -218,7 +190,6 @@ impl Batch {
             row_len: Vec::new(),
             predictors: Vec::new(),
             targets: Vec::new(),
-            weights: Vec::new(),
             first_seed: samples[0].seed,
         };
         for (image_idx, sample) in samples.iter().enumerate() {
@@ -229,10 +200,9 @@ impl Batch {
                 batch.row_len.push(row.ids.len());
                 batch.ids.extend_from_slice(&row.ids);
                 batch.ids.resize(start + n_column, pad);
-                for idx in (1..row.ids.len()).filter(|idx| row.weights[*idx] > 0.0) {
+                for idx in (1..row.ids.len()).filter(|idx| row.counts[*idx]) {
                     batch.predictors.push((start + idx - 1) as u32);
                     batch.targets.push(row.ids[idx]);
-                    batch.weights.push(row.weights[idx]);
                 }
             }
         }
@@ -242,11 +212,6 @@ impl Batch {
     /// Rows.
     pub fn n_row(&self) -> usize {
         self.row_image.len()
-    }
-
-    /// Sum of the weights.
-    pub fn weight(&self) -> f64 {
-        self.weights.iter().map(|weight| f64::from(*weight)).sum()
     }
 
     /// Tokens without padding.

@@ -5,14 +5,14 @@
 //! run asks the same. Descriptions come more often at the start: they name all that is seen at once, which
 //! is the densest teacher that a vision tower without any training can have.
 
-use eosin_core::{PatchGrid, RgbTile};
+use eosin_core::RgbTile;
 use eosin_model::prepare::Preprocess;
 use eosin_model::qwen::Qwen;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::answer::{self, greedy};
-use crate::batch::{Row, RowEncoder, Sample, Teach};
+use crate::batch::{Row, RowEncoder, Sample};
 use crate::error::TrainError;
 use crate::evaluate::{Case, Form, Item, keeps_form};
 use crate::phantom::{self, Examiner, Phantom, Question, Settings, Split, Style};
@@ -70,35 +70,10 @@ impl Curriculum {
     /// # Errors
     /// Failures of the tokenizer or of the picture's preparation.
     pub fn train_sample(&self, step: u64, cursor: u64) -> Result<Sample, TrainError> {
-        let [first_drill, end_drill] = self.data.drill_steps;
-        if (first_drill..end_drill).contains(&step) {
-            return self.drills(cursor);
-        }
         let done = (step as f64 / self.data.caption_steps.max(1) as f64).min(1.0);
         let [first, last] = self.data.caption_share;
         let seed = Split::Train.seed(cursor % self.data.phantoms);
         self.sample(seed, cursor, first + (last - first) * done)
-    }
-
-    /// Rows without a picture.
-    fn drills(&self, cursor: u64) -> Result<Sample, TrainError> {
-        // Drills ask about no picture in particular: a plain one lends the examiner its truth.
-        let settings = Settings { size_px: [28; 2], ..self.settings };
-        let seed = Split::Train.seed(0);
-        let phantom = Phantom::draw(seed, &settings);
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(cursor.wrapping_add(1));
-        let mut examiner = Examiner::new(&phantom.truth, Style::Cot, rng.random());
-        let mut rows = Vec::with_capacity(self.data.drills_per_image);
-        for _ in 0..self.data.drills_per_image {
-            let question = examiner.drill();
-            let turns = vec![[question.user, question.assistant]];
-            let row = Row { turns, teach: Teach::Letters, ..Row::default() };
-            rows.push(self.encoder.encode(&row, 0, self.data.max_tokens)?);
-        }
-        let grid = PatchGrid::new([28; 2], self.preprocess.patch_px, self.preprocess.merge)
-            .map_err(TrainError::engine("cannot lay out a picture"))?;
-        Ok(Sample { seed, patches: Vec::new(), grid, rows })
     }
 
     /// Validation sample number `idx`: the questions of the end of the run.

@@ -5,6 +5,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use eosin_model::attention::Visibility;
+use eosin_model::qwen::loss::cross_entropy_sum;
 use eosin_model::qwen::{Config, Positions, Qwen, VisionTower};
 
 use crate::batch::Batch;
@@ -12,10 +13,8 @@ use crate::batch::Batch;
 /// The loss of one batch and what is read off beside it.
 #[derive(Debug)]
 pub struct BatchLoss {
-    /// Sum over the predicted tokens of −weight · ln p, `[1]`.
+    /// Sum over the predicted tokens of −ln p, `[1]`.
     pub sum: Tensor<1>,
-    /// Sum of the weights.
-    pub weight: f64,
     /// Tokens predicted.
     pub n_target: usize,
     /// Predicted tokens that were the likeliest.
@@ -35,22 +34,8 @@ pub fn batch_loss(model: &Qwen, batch: &Batch, device: &Device) -> BatchLoss {
     let targets = indices(&batch.targets, device);
     let right = logits.clone().inner().argmax(1).reshape([n_target]).equal(targets.clone().inner());
     let n_right: i64 = right.int().sum().into_scalar();
-    let weights = Tensor::from_data(TensorData::new(batch.weights.clone(), [n_target, 1]), device);
-    let sum = cross_entropy_sum(logits, targets, weights);
-    BatchLoss { sum, weight: batch.weight(), n_target, n_right: n_right as usize }
-}
-
-/// −weight · ln p(target), summed: logits are shifted by their largest, so that none overflows.
-///
-/// # Shapes
-/// - `logits`: `[m, v]`
-/// - `targets`: `[m]`
-/// - `weights`: `[m, 1]`
-/// - returns: `[1]`
-fn cross_entropy_sum(logits: Tensor<2>, targets: Tensor<1, Int>, weights: Tensor<2>) -> Tensor<1> {
-    let shifted = logits.clone() - logits.detach().max_dim(1);
-    let log_sum = shifted.clone().exp().sum_dim(1).log();
-    ((log_sum - shifted.gather(1, targets.unsqueeze_dim::<2>(1))) * weights).sum()
+    let sum = cross_entropy_sum(logits, targets);
+    BatchLoss { sum, n_target, n_right: n_right as usize }
 }
 
 /// Outputs of the decoder at every place.

@@ -54,14 +54,6 @@ pub struct DataRecipe {
     pub caption_share: [f64; 2],
     /// Steps over which `caption_share` moves from its first to its second value.
     pub caption_steps: u64,
-    /// How much the letter of an option counts in the loss against any other word.
-    pub letter_weight: f32,
-    /// First step and one past the last step of the drills: steps without pictures, whose rows are questions
-    /// with options where the finding is given and only the letter is taught. Looking a name up among
-    /// the options has nothing to do with seeing, and costs a fraction when taught apart.
-    pub drill_steps: [u64; 2],
-    /// Drills in a step, for each picture that another step would have.
-    pub drills_per_image: usize,
     /// Most tokens of a conversation; longer ones lose whole turns from the end, never a part of a picture.
     pub max_tokens: usize,
     /// Vocabulary of the tokenizer that is trained on the phantoms' words.
@@ -244,7 +236,6 @@ impl Recipe {
             ("data.phantoms", data.phantoms as usize),
             ("data.rows_per_image", data.rows_per_image),
             ("data.turns_per_row", data.turns_per_row),
-            ("data.drills_per_image", data.drills_per_image),
             ("data.draw_threads", data.draw_threads),
             ("data.vocabulary_phantoms", data.vocabulary_phantoms),
             ("optim.images_per_step", self.optim.images_per_step),
@@ -258,9 +249,6 @@ impl Recipe {
         }
         if data.caption_share.iter().any(|share| !(0.0..=1.0).contains(share)) {
             return refuse("data.caption_share must lie in 0…1".into());
-        }
-        if !(0.0..=1000.0).contains(&data.letter_weight) {
-            return refuse("data.letter_weight must lie in 0…1000".into());
         }
         self.model.check()?;
         let optim = &self.optim;

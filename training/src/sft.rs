@@ -94,8 +94,7 @@ impl Run {
         } else if !plan_path.exists() {
             return Err(TrainError::NoCheckpoint { path: dir.to_owned() });
         }
-        let encoder =
-            RowEncoder::new(vocabulary::open(&dir.join("tokenizer.json"))?, plan.recipe.data.letter_weight)?;
+        let encoder = RowEncoder::new(vocabulary::open(&dir.join("tokenizer.json"))?)?;
         let config = model_config(&plan, &encoder)?;
         device.seed(plan.recipe.seed);
         let device = device.clone().autodiff();
@@ -226,11 +225,10 @@ impl Run {
             batches.push(Batch::new(part, pad));
         }
         let n_target: usize = batches.iter().map(|batch| batch.targets.len()).sum();
-        let weight: f64 = batches.iter().map(Batch::weight).sum();
         let (mut sum, mut n_right, mut gradients) = (0.0, 0, GradientSum::default());
         for batch in &batches {
             let loss = batch_loss(&self.model, batch, &self.device);
-            let scaled = loss.sum.div_scalar(weight);
+            let scaled = loss.sum.div_scalar(n_target as f64);
             let part: f32 = scaled.clone().inner().into_scalar();
             sum += f64::from(part);
             n_right += loss.n_right;
@@ -275,7 +273,7 @@ impl Run {
         let model = self.model.valid();
         let device = self.device.clone().inner();
         let pad = self.encoder.special().end_of_text;
-        let (mut sum, mut weight) = (0.0, 0.0);
+        let (mut sum, mut n_target) = (0.0, 0);
         let samples = (0..settings.loss_images as u64)
             .map(|idx| curriculum.validation_sample(idx))
             .collect::<Result<Vec<_>, _>>()?;
@@ -283,12 +281,12 @@ impl Run {
             let loss = batch_loss(&model, &Batch::new(part, pad), &device);
             let part: f32 = loss.sum.into_scalar();
             sum += f64::from(part);
-            weight += loss.weight;
+            n_target += loss.n_target;
         }
         let answers = curriculum.ask(&model, settings)?;
         Ok(ValidationMetrics {
             step: self.state.step,
-            eval_loss: sum / weight,
+            eval_loss: sum / n_target.max(1) as f64,
             eval_accuracy: answers.accuracy(),
             eval_questions: answers.n_question,
             eval_format: answers.n_form as f64 / answers.n_question.max(1) as f64,

@@ -19,9 +19,6 @@ use super::truth::Truth;
 /// Letters of the four options.
 pub const LETTERS: [&str; 4] = ["A", "B", "C", "D"];
 
-/// Names that a drill calls for their letters.
-const N_CALL: usize = 14;
-
 /// How much is written before the answer (SPEC 3.6).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -99,71 +96,30 @@ impl<'a> Examiner<'a> {
         let place = self.rng.random_range(0..4);
         chosen.insert(place, gold_idx);
         let user = self.with_options(topic, classes, &chosen);
-        let reasoning = self.choice_reasoning(classes, &chosen, place);
+        let gold = &classes[gold_idx];
+        let reasoning = self.choice_reasoning(gold);
         Some(Question {
             topic: Some(topic),
             form: Form::Choice,
             user,
-            assistant: self.contract(&reasoning, LETTERS[place]),
+            assistant: self.contract(&reasoning, gold.name),
             gold: LETTERS[place].to_owned(),
             options: chosen.into_iter().map(|idx| classes[idx].name).collect(),
         })
     }
 
-    /// The finding, then the options with the letter behind each name, then the one that fits.
+    /// The finding, then the option that fits, named in words.
     ///
-    /// A small decoder names the class soon but stays at chance when it must find the letter that stands in
-    /// front of that name. Behind the name it need only repeat what followed the name before, which even
-    /// two layers learn (Olsson et al. 2022, induction heads; `training/LOG.md` has the figures).
-    fn choice_reasoning(&mut self, classes: &[Class], chosen: &[usize], place: usize) -> Vec<String> {
-        let gold = &classes[chosen[place]];
-        let options: Vec<String> = chosen
-            .iter()
-            .zip(LETTERS)
-            .map(|(&class, letter)| format!("{} {letter}", classes[class].name))
-            .collect();
-        let options = format!("Options: {}", options.join(", "));
+    /// The answer names the option too and not its letter: decoders of this size learn within minutes to
+    /// name what they see, and stay at chance for hours when they must find the letter in front of a name
+    /// (`training/LOG.md`). Evaluations accept the option's text (SPEC 6.8, step 4).
+    fn choice_reasoning(&mut self, gold: &Class) -> Vec<String> {
         match self.style {
-            Style::Cod => {
-                vec![gold.draft.to_owned(), options, format!("Fits {} {}", gold.name, LETTERS[place])]
-            }
+            Style::Cod => vec![gold.draft.to_owned(), format!("Fits {}", gold.name)],
             Style::Cot => {
                 let opening = self.pick(&["Best match:", "The answer is", "This fits"]);
-                let verdict = format!("{opening} {} {}", gold.name, LETTERS[place]);
-                vec![self.pick(gold.findings).to_owned(), options, verdict]
+                vec![self.pick(gold.findings).to_owned(), format!("{opening} {}", gold.name)]
             }
-        }
-    }
-
-    /// A four-option question without a picture: any four names, and the right one given by its finding. It
-    /// teaches to find a name's letter and nothing else.
-    pub fn drill(&mut self) -> Question {
-        let topic = *Topic::ALL.choose(&mut self.rng).unwrap_or(&Topic::Pattern);
-        let all: Vec<Class> =
-            Topic::ALL.into_iter().flat_map(|topic| topic.classes().iter().copied()).collect();
-        let mut chosen: Vec<usize> = Vec::with_capacity(4);
-        while chosen.len() < 4 {
-            let idx = self.rng.random_range(0..all.len());
-            if chosen.iter().all(|other| all[*other].name != all[idx].name) {
-                chosen.push(idx);
-            }
-        }
-        let place = self.rng.random_range(0..4);
-        let user = self.with_options(topic, &all, &chosen);
-        let mut reasoning = self.choice_reasoning(&all, &chosen, place);
-        let called = (0..N_CALL).map(|_| {
-            let idx = self.rng.random_range(0..4);
-            format!("{} {}", all[chosen[idx]].name, LETTERS[idx])
-        });
-        let called = called.collect::<Vec<_>>().join(", ");
-        reasoning.insert(2.min(reasoning.len()), called);
-        Question {
-            topic: None,
-            form: Form::Choice,
-            user,
-            assistant: self.contract(&reasoning, LETTERS[place]),
-            gold: LETTERS[place].to_owned(),
-            options: chosen.into_iter().map(|idx| all[idx].name).collect(),
         }
     }
 
