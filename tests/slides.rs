@@ -74,7 +74,7 @@ fn real_slides() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    println!("skipped: no real slides (set EOSIN_SHARED)");
+    eprintln!("skipped: no real slides (set EOSIN_SHARED)");
     None
 }
 

@@ -3,6 +3,8 @@
 //! the first step, and the exported model says what the trained one says. A model of a few thousand
 //! weights serves; all of it takes well under a minute.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::Path;
 
@@ -303,7 +305,7 @@ fn what_is_exported_says_what_was_trained() {
         .collect();
     assert!(expected.iter().any(|text| !text.is_empty()));
 
-    let mut agreement = |recipe, name: &str| {
+    let agreement = |recipe, name: &str| {
         let folder = dir.path().join(name);
         export::bundle::write(&run, recipe, &folder).unwrap();
         let source = BundleSource::Files { model: folder, mmproj: None };

@@ -40,24 +40,11 @@ pub struct Item {
     pub prompt: String,
     /// The options in order, without letters; empty where there are none.
     pub options: Vec<String>,
-    /// What should stand in the answer block: a letter, yes or no, or words.
+    /// What is right: the option's text, yes or no, or words.
     pub answer: String,
 }
 
 impl Item {
-    /// The right answer in words: the option's text where the answer is a letter.
-    fn answer_words(&self) -> &str {
-        match self.form {
-            Form::MultipleChoice => self
-                .options
-                .iter()
-                .zip('A'..)
-                .find(|(_, letter)| self.answer.starts_with(*letter))
-                .map_or(self.answer.as_str(), |(option, _)| option),
-            _ => &self.answer,
-        }
-    }
-
     /// Share of right answers by guessing.
     fn chance(&self) -> f64 {
         match self.form {
@@ -67,16 +54,20 @@ impl Item {
         }
     }
 
-    /// Whether `text` answers rightly: the last answer block counts, letter and words alone or together.
+    /// Whether `text` answers rightly: of the last answer block the option's letter counts, or its text, or
+    /// both together (SPEC 6.8, steps 1 and 4).
     pub fn is_right(&self, text: &str) -> bool {
         let said = answer_block(text);
-        match self.form {
-            Form::MultipleChoice => {
-                let letter = said.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-                letter == self.answer || said.eq_ignore_ascii_case(self.answer_words())
-            }
-            Form::YesNo | Form::Open => normal(said) == normal(&self.answer),
+        let gold = normal(&self.answer);
+        if normal(said) == gold {
+            return true;
         }
+        let right = self.options.iter().zip('A'..).find(|(option, _)| **option == self.answer);
+        right.is_some_and(|(_, letter)| {
+            let mut words = said.splitn(2, |c: char| !c.is_alphanumeric());
+            let starts = words.next().is_some_and(|word| word.chars().eq([letter]));
+            starts && words.next().is_none_or(|rest| normal(rest).is_empty() || normal(rest) == gold)
+        })
     }
 }
 
@@ -282,7 +273,14 @@ mod tests {
     fn item(form: Form, answer: &str) -> Item {
         let options = ["stroma", "glands", "a sheet", "necrosis"].map(str::to_owned).to_vec();
         let options = if form == Form::MultipleChoice { options } else { Vec::new() };
-        Item { topic: "pattern".into(), form, prompt: String::new(), options, answer: answer.into() }
+        let letters = ["A", "B", "C", "D"];
+        let answer = options
+            .iter()
+            .zip(letters)
+            .find(|(_, letter)| *letter == answer)
+            .map_or(answer, |(option, _)| option)
+            .to_owned();
+        Item { topic: "pattern".into(), form, prompt: String::new(), options: options.clone(), answer }
     }
 
     #[test]
@@ -297,6 +295,8 @@ mod tests {
         check(choice, "B", "<think>B</think><answer>A</answer>", false);
         check(choice, "B", "<think>B</think>", false);
         check(choice, "B", "", false);
+        check(choice, "B", "<answer>B. stroma</answer>", false);
+        check(choice, "B", "<answer>Best is B</answer>", false);
         check(Form::YesNo, "yes", "<answer>Yes.</answer>", true);
         check(Form::YesNo, "no", "<answer>not sure</answer>", false);
         check(Form::Open, "plasma cells", "<answer>Plasma  cells</answer>", true);

@@ -1,4 +1,4 @@
-//! AdamW with decoupled decay, gradient clipping and token-weighted accumulation.
+//! `AdamW` with decoupled decay, gradient clipping and token-weighted accumulation.
 //!
 //! Written here and not taken from burn because its state must go to disk and come back bit for bit under
 //! names that outlive a process (burn keys it by random parameter ids). Everything is plain tensor

@@ -112,7 +112,7 @@ pub struct VisionRecipe {
     pub full_attention_every: usize,
 }
 
-/// The descent: AdamW with warm-up and cosine.
+/// The descent: `AdamW` with warm-up and cosine.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimRecipe {

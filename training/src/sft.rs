@@ -2,7 +2,7 @@
 //!
 //! One step draws `images_per_step` phantoms (ahead of time, in other threads), runs them through the
 //! model in parts that fit in memory, adds the parts' gradients weighted by their tokens, clips, and takes
-//! one AdamW step at the scheduled rate. Everything random is a function of the recipe's seed and the
+//! one `AdamW` step at the scheduled rate. Everything random is a function of the recipe's seed and the
 //! step, so that a resumed run is the unbroken one (`tests/stages.rs`).
 
 use std::path::{Path, PathBuf};
@@ -158,16 +158,16 @@ impl Run {
         let mut metrics = MetricsFile::open(&self.dir.join("metrics.jsonl"), self.state.step)?;
         let curriculum = Arc::new(Curriculum::new(&recipe, self.encoder.clone()));
         let per_step = optim.images_per_step as u64;
-        let make = {
+        let make: Arc<dyn Fn(u64) -> Result<Sample, TrainError> + Send + Sync> = {
             let curriculum = curriculum.clone();
             Arc::new(move |cursor: u64| curriculum.train_sample(cursor / per_step, cursor))
         };
         let start = self.state.step * per_step;
-        let mut stream = Stream::start(start, recipe.data.draw_threads, 3 * optim.images_per_step, make)?;
+        let mut stream = Stream::start(start, recipe.data.draw_threads, 3 * optim.images_per_step, &make)?;
         let mut last_good = None;
         while !self.progress().is_over(optim) && !watch.wants_stop() {
             let clock = Instant::now();
-            let samples = (0..per_step).map(|_| stream.next()).collect::<Result<Vec<_>, _>>()?;
+            let samples = (0..per_step).map(|_| stream.take()).collect::<Result<Vec<_>, _>>()?;
             let wait_secs = clock.elapsed().as_secs_f64();
             let mut line = self.step(&samples, last_good.as_deref())?;
             let step_secs = clock.elapsed().as_secs_f64();

@@ -27,12 +27,12 @@ impl<T: Send + 'static> Stream<T> {
         start: u64,
         n_thread: usize,
         n_ahead: usize,
-        make: Arc<dyn Fn(u64) -> Result<T, TrainError> + Send + Sync>,
+        make: &Arc<dyn Fn(u64) -> Result<T, TrainError> + Send + Sync>,
     ) -> Result<Self, TrainError> {
         let mut queues = Vec::with_capacity(n_thread);
         for thread_idx in 0..n_thread {
             let (sender, receiver) = sync_channel(n_ahead.div_ceil(n_thread));
-            let make = make.clone();
+            let make = Arc::clone(make);
             thread::Builder::new()
                 .name(format!("draw-{thread_idx}"))
                 .spawn(move || {
@@ -52,7 +52,7 @@ impl<T: Send + 'static> Stream<T> {
     ///
     /// # Errors
     /// What `make` returned, or [`TrainError::Plan`] where the thread died.
-    pub fn next(&mut self) -> Result<T, TrainError> {
+    pub fn take(&mut self) -> Result<T, TrainError> {
         let queue = self.next;
         self.next = (self.next + 1) % self.queues.len();
         self.queues[queue].recv().map_err(|_closed| TrainError::plan("a drawing thread ended"))?
@@ -66,8 +66,9 @@ mod tests {
     #[test]
     fn the_order_is_that_of_the_cursor() {
         for n_thread in [1, 2, 3] {
-            let mut stream = Stream::start(5, n_thread, 4, Arc::new(Ok)).unwrap();
-            let seen: Vec<u64> = (0..20).map(|_| stream.next().unwrap()).collect();
+            let make: Arc<dyn Fn(u64) -> Result<u64, TrainError> + Send + Sync> = Arc::new(Ok);
+            let mut stream = Stream::start(5, n_thread, 4, &make).unwrap();
+            let seen: Vec<u64> = (0..20).map(|_| stream.take().unwrap()).collect();
             assert_eq!(seen, (5..25).collect::<Vec<_>>(), "{n_thread} threads");
         }
     }

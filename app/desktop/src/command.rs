@@ -1,9 +1,11 @@
 //! What the page may ask for. Each command parses, calls and converts; none knows how anything is done.
 
+#![expect(clippy::needless_pass_by_value, reason = "Tauri hands the arguments of commands over by value")]
+
 use std::path::Path;
 use std::sync::PoisonError;
 
-use eosin_session::{AskOptions, BundleSource};
+use eosin_session::BundleSource;
 use eosin_workbench::{ErrorReport, SlideKey, ViewQuestion, ViewRect, WorkbenchError};
 use tauri::ipc::Channel;
 
@@ -78,7 +80,7 @@ pub(crate) fn ask(
             view: view_rect(request.view),
             text: request.question,
             choices: request.options,
-            options: AskOptions { max_tokens: state.options.max_tokens, ..AskOptions::default() },
+            options: state.options.answers.clone(),
         },
     )?;
     let (cancel, events) = state.worker.ask(question);

@@ -24,6 +24,7 @@ pub(crate) struct SlideDto {
 
 /// A visible rectangle of a slide, in base pixels.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, TS)]
+#[expect(clippy::struct_field_names, reason = "the unit ends a name, as everywhere")]
 pub(crate) struct ViewDto {
     pub(crate) x_base_px: u32,
     pub(crate) y_base_px: u32,
@@ -110,7 +111,7 @@ mod tests {
         ];
         let mut text = String::from("// Written from app/desktop/src/dto.rs by its test; do not edit.\n");
         for declaration in declarations {
-            text.push_str(&format!("\nexport {declaration}\n"));
+            text.extend(["\nexport ", &declaration, "\n"]);
         }
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("ui/src/wire.ts");
         if std::env::var_os("EOSIN_BINDINGS").is_some() {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use eosin_core::DeviceChoice;
-use eosin_session::{BundleSource, Worker};
+use eosin_session::{AskOptions, BundleSource, Worker};
 use eosin_workbench::{FeedOptions, Workbench};
 use tauri::{WebviewUrl, WebviewWindowBuilder};
 
@@ -28,8 +28,8 @@ pub struct WindowOptions {
     pub model: BundleSource,
     /// Device that it runs on.
     pub device: DeviceChoice,
-    /// Tokens of an answer at most, otherwise than the model's own limit.
-    pub max_tokens: Option<usize>,
+    /// Settings of every answer, otherwise than the model's own.
+    pub answers: AskOptions,
 }
 
 /// What every command of the window can reach.

@@ -154,6 +154,7 @@ mod tests {
     use burn::tensor::Distribution;
 
     /// The definition, one query at a time.
+    #[expect(clippy::many_single_char_names, reason = "shape letters, as everywhere")]
     fn naive(query: &Tensor<4>, key: &Tensor<4>, value: &Tensor<4>, visibility: &Visibility) -> Vec<f32> {
         let ([b, h, t, d], [_, h_kv, s, _]) = (query.dims(), key.dims());
         let read = |tensor: &Tensor<4>| tensor.to_data().try_into_vec_f32();

@@ -299,12 +299,13 @@ mod tests {
         let preprocess = Preprocess { mean: [0.0; 3], std: [1.0 / 255.0; 3], ..Preprocess::default() };
         let image = preprocess.prepare(&RgbTile::new(size_px, pixels).unwrap()).unwrap();
         assert_eq!(image.patches.len(), image.grid.n_patch() * 1176);
-        let places: Vec<[f32; 2]> =
-            image.patches.chunks(1176).map(|patch| [patch[0].round(), patch[2 * 196].round()]).collect();
-        let first_cell = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]];
+        let whole = |value: f32| value.round() as i32;
+        let places: Vec<[i32; 2]> =
+            image.patches.chunks(1176).map(|patch| [whole(patch[0]), whole(patch[2 * 196])]).collect();
+        let first_cell = [[0, 0], [0, 1], [1, 0], [1, 1]];
         assert_eq!(places[..4], first_cell);
-        assert_eq!(places[4], [0.0, 2.0]);
-        assert_eq!(places[12], [2.0, 0.0]);
+        assert_eq!(places[4], [0, 2]);
+        assert_eq!(places[12], [2, 0]);
         // Both frames are the same picture.
         assert!(image.patches.chunks(1176).all(|patch| patch[..196] == patch[196..392]));
     }

@@ -46,9 +46,9 @@ impl Baselines {
     pub(crate) fn learn(&mut self, tile: &RgbTile, items: &[Item]) {
         let mut own = BTreeMap::new();
         for item in items {
-            let answer = item.answer_words();
-            *self.answers.entry(item.topic.clone()).or_default().entry(answer.to_owned()).or_default() += 1;
-            own.insert(item.topic.clone(), answer.to_owned());
+            let answer = &item.answer;
+            *self.answers.entry(item.topic.clone()).or_default().entry(answer.clone()).or_default() += 1;
+            own.insert(item.topic.clone(), answer.clone());
         }
         self.pictures.push((histogram(tile), own));
     }
@@ -64,7 +64,7 @@ impl Baselines {
         };
         // The first of equals, so that the figure does not depend on luck.
         let best = candidates.iter().rev().max_by_key(|answer| count(answer));
-        best.is_some_and(|best| *best == item.answer_words())
+        best.is_some_and(|best| *best == item.answer)
     }
 
     /// Share of a right answer that copying from the nearest picture's colours earns: 1 or 0, or chance where
@@ -79,7 +79,7 @@ impl Baselines {
             .min_by(|a, b| a.0.total_cmp(&b.0));
         match nearest {
             Some((_, answer)) if item.options.is_empty() || item.options.contains(answer) => {
-                f64::from(u8::from(answer == item.answer_words()))
+                f64::from(u8::from(*answer == item.answer))
             }
             _ => item.chance(),
         }

@@ -62,6 +62,7 @@ mod tests {
             let [found_low, found_high] = Share::new(n_right, n).interval_95;
             assert!((found_low - low).abs() < 1e-4 && (found_high - high).abs() < 1e-4, "{n_right}/{n}");
         }
-        assert_eq!(Share::new(0, 0).interval_95, [0.0, 1.0]);
+        let [low, high] = Share::new(0, 0).interval_95;
+        assert!(low <= 0.0 && high >= 1.0, "nothing asked says nothing");
     }
 }

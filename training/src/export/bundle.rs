@@ -1,5 +1,6 @@
 //! The bundle that ships: GGUF files, the small files beside them, a card, and the manifest last.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use eosin_session::manifest::{BundleKind, Manifest};
@@ -77,7 +78,8 @@ nothing.\n\n\
 A Qwen2.5-VL architecture of {millions:.1} million parameters with a vocabulary of {vocabulary} tokens, trained \
 from nothing on procedurally drawn tissue (phantoms): {n_picture} pictures of {side} × {side} px in {step} steps, \
 {n_token} tokens, {minutes:.0} minutes on two processor cores. It reasons in `<think>…</think>` and answers in \
-`<answer>…</answer>`; options follow the question as ` /n A. … /n B. …`.\n\n\
+`<answer>…</answer>`; options follow the question as ` /n A. … /n B. …`, and it answers in the words of one of \
+them.\n\n\
 Weights: `Q8_0` (GGUF) and its projector. Licence: {LICENCE}. Recipe: `training/recipes/demo-sft.toml`; what was \
 tried: `training/LOG.md`.\n\n",
         name = recipe.name,
@@ -94,20 +96,22 @@ tried: `training/LOG.md`.\n\n",
         text.push_str("Not measured yet.\n");
         return text;
     };
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "Measured on {} phantoms of the {} split, whose seeds no training index reaches, by\n\n    {}\n\n\
 Decoding: {}. Baselines learned from {} training phantoms. Intervals are Wilson's, 95 %.\n\n\
 | questions | model | chance | majority | nearest colours |\n|---|---|---|---|---|\n",
         report.n_phantom, report.split, report.command, report.decoding, report.n_baseline_phantom
-    ));
+    );
     let mut row = |name: &str, scores: &crate::evaluate::Scores| {
-        text.push_str(&format!(
-            "| {name} | {} | {:.1} % | {:.1} % | {:.1} % |\n",
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {:.1} % | {:.1} % | {:.1} % |",
             scores.model.to_words(),
             scores.chance * 100.0,
             scores.majority * 100.0,
             scores.colour_histogram * 100.0
-        ));
+        );
     };
     for (name, scores) in &report.by_form {
         row(&format!("**{name}**"), scores);
@@ -117,10 +121,11 @@ Decoding: {}. Baselines learned from {} training phantoms. Intervals are Wilson'
             row(name, scores);
         }
     }
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "\nAnswers in the form of the contract: {}. Mean length of an answer: {:.1} tokens.\n",
         report.form.to_words(),
         report.mean_output_tokens
-    ));
+    );
     text
 }

@@ -1,8 +1,8 @@
 //! Questions about a phantom and their answers, in the contract `<think>…</think><answer>…</answer>`.
 //!
-//! Four forms: four options (user text of SPEC 3.6, `question? /n A. … /n B. …`, the answer is the letter
-//! alone), yes or no, open, and a caption. Reasoning names what is seen first, then what it means, then
-//! which options fall; it never mentions the truth tables. Wordings and option order come from a random
+//! Four forms: four options (user text of SPEC 3.6, `question? /n A. … /n B. …`, the answer is the right
+//! option's text), yes or no, open, and a caption. Reasoning names what is seen first, then what it means; it
+//! never mentions the truth tables. Wordings and option order come from a random
 //! stream of their own, so that a new wording changes no picture.
 
 use rand::Rng;
@@ -33,7 +33,7 @@ pub enum Style {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
-    /// A letter of four options.
+    /// One of four options.
     Choice,
     /// `Yes` or `No`.
     YesNo,
@@ -103,7 +103,7 @@ impl<'a> Examiner<'a> {
             form: Form::Choice,
             user,
             assistant: self.contract(&reasoning, gold.name),
-            gold: LETTERS[place].to_owned(),
+            gold: gold.name.to_owned(),
             options: chosen.into_iter().map(|idx| classes[idx].name).collect(),
         })
     }
@@ -126,7 +126,7 @@ impl<'a> Examiner<'a> {
     fn with_options(&mut self, topic: Topic, classes: &[Class], chosen: &[usize]) -> String {
         let mut user = self.pick(topic.questions()).to_owned();
         for (letter, &idx) in LETTERS.iter().zip(chosen) {
-            user.push_str(&format!(" /n {letter}. {}", classes[idx].name));
+            user.extend([" /n ", letter, ". ", classes[idx].name]);
         }
         user
     }

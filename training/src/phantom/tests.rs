@@ -172,13 +172,13 @@ fn every_answer_keeps_the_contract() {
 
 fn check_choice(question: &Question, truth: &Truth) {
     let topic = question.topic.expect("a choice has a topic");
-    let place = LETTERS.iter().position(|letter| *letter == question.gold).expect("a letter");
+    let place = question.options.iter().position(|option| *option == question.gold).expect("an option");
     assert_eq!(question.options.iter().collect::<HashSet<_>>().len(), 4, "options differ");
     let class_idx = topic.class_of(truth).expect("clear-cut");
     assert_eq!(question.options[place], topic.classes()[class_idx].name);
     for (letter, option) in LETTERS.iter().zip(&question.options) {
         assert!(question.user.contains(&format!(" /n {letter}. {option}")), "{}", question.user);
-        let is_gold = *letter == question.gold;
+        let is_gold = *option == question.gold;
         let named = topic.classes().iter().position(|class| class.name == *option).expect("an own option");
         assert!(is_gold || topic.is_distractor(named, truth), "two right options: {}", question.user);
     }
@@ -216,9 +216,9 @@ fn examine(phantoms: &[(u64, Phantom)]) -> Vec<Asked> {
     let mut all = Vec::new();
     for (phantom_idx, (seed, phantom)) in phantoms.iter().enumerate() {
         for question in Examiner::new(&phantom.truth, Style::Cot, *seed).examination(9) {
-            let place = LETTERS.iter().position(|letter| *letter == question.gold).expect("a letter");
+            let gold = question.options.iter().find(|option| **option == question.gold).copied();
             let topic = question.topic.expect("a topic");
-            all.push(Asked { phantom_idx, topic, gold: question.options[place], options: question.options });
+            all.push(Asked { phantom_idx, topic, gold: gold.expect("an option"), options: question.options });
         }
     }
     all
