@@ -6,6 +6,8 @@
 //! `tests/cli.rs` (24 greedy tokens of 42 cases) and `tests/session_reuse.rs` (a second question, fresh and
 //! re-used, answers alike).
 
+mod words;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,9 +24,9 @@ use crate::SessionError;
 use crate::bundle::{BundleSource, ModelBundle};
 use crate::prompt::{Prompt, PromptMaker, Style, question_with_options};
 use crate::sampler::{Sampler, SamplerSettings};
-use crate::stop::{Found, StopFinder};
-use crate::stream::{Channel, Settled, StopReason, StreamEvent, TagSplitter, Transcript, Usage};
-use crate::tokenizer::{Detokenizer, Specials};
+use crate::stream::{Settled, StopReason, StreamEvent, Transcript, Usage};
+use crate::tokenizer::Specials;
+use words::Words;
 
 /// Tokens that are read between two looks at whether somebody wants to stop.
 const READ_CHUNK: usize = 256;
@@ -515,63 +517,6 @@ fn numbers(logits: Tensor<1>) -> Result<Vec<f32>, SessionError> {
     Ok(values)
 }
 
-/// The way of a token to the listener: bytes, characters, stop strings, channels.
-struct Words {
-    detokenizer: Detokenizer,
-    stop: StopFinder,
-    splitter: TagSplitter,
-}
-
-impl Words {
-    fn new(stop: &[String], prompt: &Prompt) -> Self {
-        let channel = if prompt.opens_reasoning { Channel::Reasoning } else { Channel::Answer };
-        Self {
-            detokenizer: Detokenizer::default(),
-            stop: StopFinder::new(stop),
-            splitter: TagSplitter::new(channel),
-        }
-    }
-
-    /// Takes a token's bytes; whether a stop string came up.
-    fn push(&mut self, bytes: &[u8], transcript: &mut Transcript, emit: &mut dyn FnMut(StreamEvent)) -> bool {
-        let text = self.detokenizer.push(bytes);
-        self.text(&text, transcript, emit)
-    }
-
-    fn text(&mut self, text: &str, transcript: &mut Transcript, emit: &mut dyn FnMut(StreamEvent)) -> bool {
-        let (text, stopped) = match self.stop.push(text) {
-            Found::Text(text) => (text, false),
-            Found::Stop(text) => (text, true),
-        };
-        transcript.text.push_str(&text);
-        show(self.splitter.push(&text), transcript, emit);
-        stopped
-    }
-
-    /// Ends the answer: whatever was held back is said now.
-    fn finish(&mut self, reason: StopReason, transcript: &mut Transcript, emit: &mut dyn FnMut(StreamEvent)) {
-        if reason != StopReason::StopString {
-            let rest = self.detokenizer.finish();
-            if !self.text(&rest, transcript, emit) {
-                let rest = self.stop.finish();
-                transcript.text.push_str(&rest);
-                show(self.splitter.push(&rest), transcript, emit);
-            }
-        }
-        show(self.splitter.finish(), transcript, emit);
-    }
-}
-
-fn show(pieces: Vec<(Channel, String)>, transcript: &mut Transcript, emit: &mut dyn FnMut(StreamEvent)) {
-    for (channel, delta) in pieces {
-        match channel {
-            Channel::Reasoning => transcript.reasoning.push_str(&delta),
-            Channel::Answer => transcript.answer.push_str(&delta),
-        }
-        emit(StreamEvent::Text { channel, delta });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -605,24 +550,5 @@ mod tests {
         question.conversation.turns.insert(0, Turn::text(Role::System, "own"));
         question.style = Some(Style::ChainOfDraft);
         assert_eq!(question.complete(Style::Plain).turns[0], Turn::text(Role::System, "own"));
-    }
-
-    #[test]
-    fn every_held_back_letter_is_said_at_the_end() {
-        let prompt = Prompt { ids: vec![], image_spans: vec![], opens_reasoning: true };
-        let mut words = Words::new(&["stop".to_owned()], &prompt);
-        let (mut transcript, mut shown) = (Transcript::default(), String::new());
-        let mut emit = |event| {
-            if let StreamEvent::Text { delta, .. } = event {
-                shown += &delta;
-            }
-        };
-        for bytes in [b"why</thi".as_slice(), b"nk>B st", "µ".as_bytes(), &"µ".as_bytes()[..1]] {
-            assert!(!words.push(bytes, &mut transcript, &mut emit));
-        }
-        words.finish(StopReason::MaxTokens, &mut transcript, &mut emit);
-        assert_eq!(transcript.text, "why</think>B stµ\u{FFFD}");
-        assert_eq!((transcript.reasoning.as_str(), transcript.answer.as_str()), ("why", "B stµ\u{FFFD}"));
-        assert_eq!(shown, "whyB stµ\u{FFFD}");
     }
 }
