@@ -190,7 +190,7 @@ fn gradients_are_the_slopes_of_the_loss() {
         let gradient = tensor.gradient(&gradients).expect("every weight learns");
         let length = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
         assert!(length > 0.0, "{name} has no gradient");
-        let step = 2e-3 / length;
+        let step = 2e-4 / length;
         let moved = |sign: f64| {
             let change = |(value, gradient): (&f32, &f32)| {
                 (f64::from(*value) + sign * step * f64::from(*gradient) / length) as f32
