@@ -14,7 +14,7 @@ use crate::evaluate::Report;
 use crate::sft::Run;
 
 /// Licence of weights that were trained on drawn pictures alone.
-const LICENCE: &str = "MIT OR Apache-2.0";
+const LICENCE: &str = "MIT";
 
 /// Writes the run's model as a new bundle folder, quantised by `recipe`.
 ///
