@@ -214,13 +214,18 @@ fn a_slide_is_opened_and_asked_about() {
     assert!(notice.contains("not for diagnosis"), "the notice stands from the start: {notice}");
     window.picture("slide");
 
-    // Wheel turns over the upper right quarter bring the scale that the demonstration model was taught at.
-    window.execute(
-        "const c = document.querySelector('.openseadragon-canvas'); const b = c.getBoundingClientRect(); \
-         for (let i = 0; i < 10; i++) c.dispatchEvent(new WheelEvent('wheel', { deltaY: -100, bubbles: true, \
-         cancelable: true, clientX: b.x + 0.8 * b.width, clientY: b.y + 0.25 * b.height }))",
-    );
-    window.until("the zoom", "parseFloat(document.getElementById('zoom').textContent) > 30");
+    // Wheel turns over the upper right quarter bring the scale that the demonstration model was taught at. The
+    // viewer takes one turn in 50 ms, so each waits until the one before has moved the slide.
+    for times in 1..=9 {
+        window.execute(
+            "const c = document.querySelector('.openseadragon-canvas'); const b = c.getBoundingClientRect(); \
+             c.dispatchEvent(new WheelEvent('wheel', { deltaY: -100, bubbles: true, cancelable: true, \
+             clientX: b.x + 0.8 * b.width, clientY: b.y + 0.25 * b.height }))",
+        );
+        let zoom = 8.0 * 1.19_f64.powi(times);
+        let zoomed = format!("parseFloat(document.getElementById('zoom').textContent) > {zoom}");
+        window.until("the zoom", &zoomed);
+    }
     window.until("sharper tiles", TILES_SHOWN);
 
     window.ask("Are there mitotic figures?");

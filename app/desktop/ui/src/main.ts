@@ -31,7 +31,7 @@ function showSlide(slide: SlideDto): void {
     slide.magnification === null ? "" : `${slide.magnification}×`,
   ];
   element("facts").replaceChildren(...facts.filter((fact) => fact !== "").map((fact) => make("li", "", fact)));
-  view.open(slide);
+  void view.open(slide);
   ask.slideOpened(slide.handle);
   element("error").hidden = true;
 }

@@ -13,6 +13,7 @@ const LONGEST_BAR_PX = 140;
 export class SlideView {
   private readonly viewer: OpenSeadragon.Viewer;
   private slide: SlideDto | null = null;
+  private moved = false;
 
   constructor(onFault: (message: string) => void) {
     this.viewer = new OpenSeadragon.Viewer({
@@ -29,7 +30,18 @@ export class SlideView {
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
     });
     this.viewer.addHandler("update-viewport", () => this.showScale());
-    this.viewer.addHandler("open", () => this.showScale());
+    this.viewer.addHandler("open", () => {
+      this.moved = false;
+      this.viewer.viewport.goHome(true);
+      this.showScale();
+    });
+    for (const gesture of ["canvas-drag", "canvas-scroll", "canvas-double-click"] as const) {
+      this.viewer.addHandler(gesture, () => (this.moved = true));
+    }
+    // A slide may be opened before the window has its final size: until somebody moves it, the whole of it is shown.
+    this.viewer.addHandler("resize", () => {
+      if (!this.moved && this.viewer.world.getItemCount() > 0) setTimeout(() => this.viewer.viewport.goHome(true));
+    });
     let faulted = false;
     this.viewer.addHandler("tile-load-failed", () => {
       // One unreadable tile is often one of hundreds: say it once for a slide.
@@ -41,8 +53,12 @@ export class SlideView {
     element("zoom-home").addEventListener("click", () => this.viewer.viewport.goHome());
   }
 
-  open(slide: SlideDto): void {
+  async open(slide: SlideDto): Promise<void> {
     this.slide = slide;
+    // Without a size the viewer computes a scale of nothing, and stays there.
+    while (element("viewer").clientWidth < 2 || element("viewer").clientHeight < 2) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
     const maxLevel = Math.ceil(Math.log2(Math.max(slide.width_px, slide.height_px)));
     const base = convertFileSrc("", "slide");
     const tileSource = {
@@ -61,6 +77,7 @@ export class SlideView {
   }
 
   zoomBy(factor: number): void {
+    this.moved = true;
     this.viewer.viewport.zoomBy(factor);
     this.viewer.viewport.applyConstraints();
   }
