@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -11,8 +12,11 @@ use serde_json::{Value, json};
 /// Longest wait for anything: a cold start on a busy machine with two cores.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+static TURN: Mutex<()> = Mutex::new(());
+
 /// A virtual display and a driver; both end with the test, whatever happened.
 struct Desk {
+    _turn: MutexGuard<'static, ()>,
     processes: Vec<Child>,
     driver_url: String,
 }
@@ -26,17 +30,9 @@ impl Desk {
                 return None;
             }
         }
-        let display = format!(":{}", 90 + std::process::id() % 400);
-        let screen = spawn(Command::new("/usr/bin/Xvfb").args([
-            &display,
-            "-screen",
-            "0",
-            "1440x900x24",
-            "-nolisten",
-            "tcp",
-        ]));
-        let socket = PathBuf::from(format!("/tmp/.X11-unix/X{}", &display[1..]));
-        wait_for("the virtual display", || socket.exists());
+        // One window at a time: three web views on two cores would only wait for each other.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let (screen, display) = virtual_display();
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .expect("a free port")
             .local_addr()
@@ -44,6 +40,7 @@ impl Desk {
             .port();
         let driver = spawn(
             Command::new("/usr/bin/WebKitWebDriver")
+                .stdout(Stdio::null())
                 .arg(format!("--port={port}"))
                 .env("DISPLAY", &display)
                 .env("TAURI_WEBVIEW_AUTOMATION", "true")
@@ -54,7 +51,11 @@ impl Desk {
                 .env("NO_AT_BRIDGE", "1")
                 .env_remove("WAYLAND_DISPLAY"),
         );
-        let desk = Self { processes: vec![driver, screen], driver_url: format!("http://127.0.0.1:{port}") };
+        let desk = Self {
+            _turn: turn,
+            processes: vec![driver, screen],
+            driver_url: format!("http://127.0.0.1:{port}"),
+        };
         wait_for("the driver", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
         Some(desk)
     }
@@ -81,9 +82,23 @@ impl Drop for Desk {
     }
 }
 
+/// A display that the server itself chose, so that no two can meet.
+fn virtual_display() -> (Child, String) {
+    use std::io::BufRead as _;
+    let mut command = Command::new("/usr/bin/Xvfb");
+    command
+        .args(["-displayfd", "1", "-screen", "0", "1440x900x24", "-nolisten", "tcp"])
+        .stdout(Stdio::piped());
+    let mut screen = spawn(&mut command);
+    let mut number = String::new();
+    let told = screen.stdout.take().map(|out| std::io::BufReader::new(out).read_line(&mut number));
+    assert!(told.is_some_and(|told| told.is_ok()), "the virtual display names itself");
+    (screen, format!(":{}", number.trim()))
+}
+
 fn spawn(command: &mut Command) -> Child {
     use std::os::unix::process::CommandExt as _;
-    let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let silent = command.stdin(Stdio::null()).stderr(Stdio::null());
     silent.process_group(0).spawn().expect("an installed program starts")
 }
 
