@@ -5,7 +5,7 @@
 
 Eosin is asked through its own command line; llama.cpp through llama-cpp-python, where that is installed for the
 interpreter given with --peer-python (default: the one that runs this script). Both answer the same prompt of about
-512 tokens greedily with 32 tokens. Runs alternate, so that a machine whose speed drifts harms both alike; medians
+512 tokens (--words) greedily with 32 tokens (--new). Runs alternate, so that a machine whose speed drifts harms both alike; medians
 are printed, and the peak resident memory that the operating system accounted to the process.
 Nothing here is a dependency of the product.
 """
@@ -84,9 +84,10 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--new", type=int, default=32)
+    parser.add_argument("--words", type=int, default=470, help="words of the prompt")
     parser.add_argument("--peer-python", default=sys.executable)
     args = parser.parse_args()
-    prompt = " ".join(WORDS[idx % len(WORDS)] for idx in range(470))
+    prompt = " ".join(WORDS[idx % len(WORDS)] for idx in range(args.words))
     ours, theirs = [], []
     for _ in range(args.runs):
         row, ids = eosin(args, prompt)
