@@ -7,6 +7,7 @@ pub mod answer;
 pub mod batch;
 pub mod checkpoint;
 pub mod curriculum;
+pub mod data;
 mod error;
 pub mod evaluate;
 pub mod export;
