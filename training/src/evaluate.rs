@@ -4,9 +4,12 @@
 //! The figures of the card come from here and from nowhere else. Every share carries Wilson's 95 % interval
 //! and stands beside chance, a majority guess and a colour histogram. `tests/stages.rs` runs it small.
 
+pub mod answers;
 mod baseline;
-pub mod session; // SESSION
-mod statistics;
+pub mod session;
+pub mod statistics;
+pub mod table;
+pub mod words;
 
 use std::collections::BTreeMap;
 

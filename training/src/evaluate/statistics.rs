@@ -1,6 +1,19 @@
-//! Shares with their uncertainty.
+//! Shares with their uncertainty, and whether two models differ.
+//!
+//! Wilson's interval takes questions as independent; the bootstrap over pictures does not, and several
+//! questions are about one picture, so both are stated. Two models are compared on the same questions by
+//! McNemar's exact test. Values of scipy and statsmodels' formulas hold all of it
+//! (`tests/golden/statistics`, read by `tests/train_evaluate.rs`).
+
+mod bootstrap;
+mod pairs;
+mod student;
 
 use serde::{Deserialize, Serialize};
+
+pub use bootstrap::{ClusterBootstrap, N_DRAW};
+pub use pairs::{Pairs, exact_mcnemar};
+pub use student::{Mean, student_t_quantile};
 
 /// Half width of a 95 % interval in standard errors.
 const Z: f64 = 1.959_963_984_540_054;
