@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod optim;
 pub mod phantom;
 pub mod recipe;
+pub mod rl;
 pub mod sample;
 pub mod sft;
 pub mod stream;
