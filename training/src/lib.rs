@@ -1,7 +1,7 @@
 //! Training, headless: phantoms, recipes, stages, evaluation, export.
 //!
 //! The road is `Recipe → Plan → Run → Checkpoint → bundle`, with pictures and conversations from the
-//! phantoms. Nothing here prints or reads a terminal: whoever looks on implements [`sft::Watch`].
+//! phantoms. Nothing here prints or reads a terminal: whoever looks on implements [`watch::Watch`].
 
 pub mod answer;
 pub mod batch;
@@ -20,7 +20,9 @@ pub mod rl;
 pub mod sample;
 pub mod sft;
 pub mod stream;
+pub mod tensorboard;
 pub mod vocabulary;
+pub mod watch;
 
 pub use eosin_kernels::device;
 pub use error::TrainError;
