@@ -227,14 +227,14 @@ fn check_kit(variant: &str) {
             let trained = Checkpoint::open(&folder.join("model"), WeightForm::Dense, &device).model;
             let taught = references.integers("sft_labels").iter().map(|label| *label >= 0).collect();
             let ids = ids_of(&references, "sft_input_ids");
-            let batch = TrainBatch { ids: vec![ids], taught: vec![taught], images, segments: None };
+            let batch = TrainBatch { ids: vec![ids], taught: vec![taught], images, ..TrainBatch::default() };
             let loss = references.floats("sft_loss").1[0];
             let gradient = |name: &str| Some(references.floats(&format!("grad.{name}")));
             n_gradient += check_training(&trained, &batch, loss, &gradient, &case, &mut worst);
         } else if references.contains("sft_loss") {
             let taught = references.integers("sft_labels").iter().map(|label| *label >= 0).collect();
             let ids = ids_of(&references, "sft_input_ids");
-            let batch = TrainBatch { ids: vec![ids], taught: vec![taught], images, segments: None };
+            let batch = TrainBatch { ids: vec![ids], taught: vec![taught], images, ..TrainBatch::default() };
             let (found, expected) =
                 (model.forward_train(&batch).unwrap().mean(), references.floats("sft_loss").1[0]);
             let distance = (found.into_scalar::<f32>() - expected).abs() / expected;
@@ -333,7 +333,7 @@ impl Golden {
             ids: vec![self.ids.clone()],
             taught: vec![self.taught.clone()],
             images: self.images.clone(),
-            segments: None,
+            ..TrainBatch::default()
         }
     }
 }
@@ -414,7 +414,7 @@ fn samples_of_a_batch_do_not_see_each_other() {
             .map(|case| [case.taught.clone(), vec![false; n_token - case.ids.len()]].concat())
             .collect(),
         images: images.clone(),
-        segments: None,
+        ..TrainBatch::default()
     };
     let segment = |number: usize| vec![number as u32; cases[number].ids.len()];
     let packed = TrainBatch {
@@ -422,6 +422,7 @@ fn samples_of_a_batch_do_not_see_each_other() {
         taught: vec![[&cases[0].taught[..], &cases[1].taught[..], &[false; 4]].concat()],
         images,
         segments: Some(vec![[segment(0), segment(1), vec![2; 4]].concat()]),
+        image_at: None,
     };
     for (name, batch) in [("padded", &padded), ("packed", &packed)] {
         let found = loss(batch);

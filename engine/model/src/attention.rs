@@ -34,6 +34,9 @@ pub enum Visibility {
     /// Keys up to its own place in its own segment: `[b, s]` segment numbers of all keys. Padding is a
     /// segment of its own; packed samples are one each.
     CausalSegments(Vec<Vec<u32>>),
+    /// Keys up to its own place, from the first token of its own sequence on: `[b]` first columns of sequences that
+    /// are padded on the left. Padding sees padding, which means nothing and is seen by nobody else.
+    CausalFrom(Vec<usize>),
 }
 
 impl Visibility {
@@ -63,6 +66,16 @@ impl Visibility {
                 }
                 Some((segments.len(), forbidden))
             }
+            Self::CausalFrom(firsts) => {
+                let mut forbidden = Vec::with_capacity(firsts.len() * queries.len() * n_key);
+                for first in firsts {
+                    for query in queries.clone() {
+                        let hidden = if query < *first { 0 } else { *first };
+                        forbidden.extend((0..n_key).map(|key| key > query || key < hidden));
+                    }
+                }
+                Some((firsts.len(), forbidden))
+            }
         }
     }
 }
@@ -87,7 +100,7 @@ impl Mask {
         let queries = n_key - n_query..n_key;
         let mut mask = Self { visibility, bias: None, forbidden: None };
         if is_library_path(device, n_query) {
-            if let Visibility::CausalSegments(_) = &mask.visibility
+            if let Visibility::CausalSegments(_) | Visibility::CausalFrom(_) = &mask.visibility
                 && let Some((n_sample, forbidden)) = mask.visibility.forbidden(queries, n_key)
             {
                 let shape = [n_sample, 1, n_query, n_key];
@@ -170,6 +183,9 @@ mod tests {
                         Visibility::CausalSegments(segments) => {
                             key_idx <= place && segments[sample][key_idx] == segments[sample][place]
                         }
+                        Visibility::CausalFrom(firsts) => {
+                            key_idx <= place && (key_idx >= firsts[sample] || place < firsts[sample])
+                        }
                     };
                     let at = ((sample * h + head) * t + query_idx) * d;
                     let kv = (sample * h_kv + head / (h / h_kv)) * s * d;
@@ -241,5 +257,7 @@ mod tests {
         check(Visibility::CausalSegments(segments), [2, 4, 1, 3, 7, 8]);
         let segments = vec![(0..30).map(|token| token / 7).collect()];
         check(Visibility::CausalSegments(segments), [1, 4, 1, 24, 30, 8]);
+        check(Visibility::CausalFrom(vec![0, 3, 12]), [3, 4, 2, 13, 13, 8]);
+        check(Visibility::CausalFrom(vec![5, 0]), [2, 4, 2, 1, 9, 4]);
     }
 }

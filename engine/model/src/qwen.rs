@@ -11,6 +11,7 @@ pub mod loss;
 pub mod merger;
 pub mod mlp;
 pub mod names;
+pub mod rollout;
 pub mod rope;
 pub mod text;
 pub mod vision;
@@ -22,7 +23,8 @@ use eosin_core::PatchGrid;
 
 pub use cache::KvCache;
 pub use config::{Config, TextConfig, TokenIds, VisionConfig};
-pub use loss::TokenLoss;
+pub use loss::{TokenLoss, TokenScores};
+pub use rollout::{Pictures, Rollout, RolloutPrompt, RolloutSettings, Stop};
 pub use rope::Positions;
 pub use text::Decoder;
 pub use vision::VisionTower;
@@ -52,8 +54,12 @@ pub struct TrainBatch {
     pub ids: Vec<Vec<u32>>,
     /// `[b][t]`: whether the model is taught to predict this token.
     pub taught: Vec<Vec<bool>>,
-    /// The pictures of all samples, in reading order.
+    /// The pictures of all samples; in reading order, unless `image_at` says otherwise.
     pub images: Vec<ImageTensor>,
+    /// For every place of a picture in reading order its number in `images`, where samples share pictures: each
+    /// then passes through the vision tower once, and its gradients add up. `None`: the n-th place shows the
+    /// n-th picture.
+    pub image_at: Option<Vec<usize>>,
     /// `[b][t]` segment numbers where samples are packed into rows; `None` where a row is one sample.
     pub segments: Option<Vec<Vec<u32>>>,
 }
@@ -90,6 +96,21 @@ fn id_tensor(ids: impl Iterator<Item = u32>, device: &Device) -> Tensor<1, Int> 
     let ids: Vec<i32> = ids.map(|id| id as i32).collect();
     let n = ids.len();
     Tensor::from_data(TensorData::new(ids, [n]), device)
+}
+
+/// A place that shows a picture which is not there.
+fn unknown_image(image: usize, n_image: usize) -> ModelError {
+    ModelError::Batch { cause: format!("a place shows picture {image} of {n_image}") }
+}
+
+/// What predicts the taught tokens of a batch.
+struct Taught {
+    /// `[m, d]`, after the final norm.
+    hidden: Tensor<2>,
+    /// `[m]`.
+    targets: Tensor<1, Int>,
+    /// Row and column of each taught token.
+    places: Vec<[usize; 2]>,
 }
 
 impl Qwen {
@@ -246,6 +267,35 @@ impl Qwen {
     /// # Errors
     /// [`ModelError::Batch`] where lengths differ; as [`Self::embed`] and [`mrope_positions`].
     pub fn forward_train(&self, batch: &TrainBatch) -> Result<TokenLoss, ModelError> {
+        let Some(Taught { hidden, targets, places }) = self.forward_taught(batch)? else {
+            return Ok(TokenLoss { sum: Tensor::zeros([1], &self.device()), n_token: 0 });
+        };
+        let sum = loss::cross_entropy_sum(self.text.logits(hidden), targets);
+        Ok(TokenLoss { sum, n_token: places.len() })
+    }
+
+    /// ln p of every taught token and the entropy at its place, with their graphs: what losses of reinforcement
+    /// learning are made of. Scores are divided by `temperature` first, as those were that answers were drawn
+    /// from; 1 leaves them as they are.
+    ///
+    /// # Errors
+    /// As [`Self::forward_train`].
+    pub fn token_log_probs(&self, batch: &TrainBatch, temperature: f32) -> Result<TokenScores, ModelError> {
+        let Some(Taught { hidden, targets, places }) = self.forward_taught(batch)? else {
+            let none = || Tensor::zeros([0], &self.device());
+            return Ok(TokenScores { log_probs: none(), entropy: none(), places: Vec::new() });
+        };
+        let mut logits = self.text.logits(hidden);
+        if temperature.to_bits() != 1.0_f32.to_bits() {
+            logits = logits.div_scalar(temperature);
+        }
+        let [log_probs, entropy] = loss::log_probs_and_entropy(logits, targets);
+        Ok(TokenScores { log_probs, entropy, places })
+    }
+
+    /// Runs the decoder over a batch and keeps the rows that predict a taught token; `None` where nothing is
+    /// taught.
+    fn forward_taught(&self, batch: &TrainBatch) -> Result<Option<Taught>, ModelError> {
         let device = self.device();
         let (b, t) = (batch.ids.len(), batch.ids.first().map_or(0, Vec::len));
         let segments = batch.segments.as_deref().unwrap_or_default();
@@ -258,7 +308,7 @@ impl Qwen {
         if !sound {
             return Err(ModelError::Batch { cause: format!("{b} samples are not all of length {t}") });
         }
-        let features = if batch.images.is_empty() { None } else { Some(self.encode_images(&batch.images)?) };
+        let features = self.batch_features(batch)?;
         let positions = self.batch_positions(batch)?;
         let embeds = self.embed(&batch.ids.concat(), features.as_ref())?;
         let d = self.config.text.d_model;
@@ -268,26 +318,54 @@ impl Qwen {
             Some(segments) => Visibility::CausalSegments(segments.clone()),
         };
         let hidden = self.text.forward(embeds.reshape([b, t, d]), &positions, visibility, None);
-        let (mut rows, mut targets) = (Vec::new(), Vec::new());
+        let (mut rows, mut targets, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (sample, (ids, taught)) in batch.ids.iter().zip(&batch.taught).enumerate() {
             for token_idx in (1..t).filter(|token_idx| taught[*token_idx]) {
                 rows.push((sample * t + token_idx - 1) as u32);
                 targets.push(ids[token_idx]);
+                places.push([sample, token_idx]);
             }
         }
-        let n_token = rows.len();
-        if n_token == 0 {
-            return Ok(TokenLoss { sum: Tensor::zeros([1], &device), n_token });
+        if rows.is_empty() {
+            return Ok(None);
         }
         let hidden = hidden.reshape([b * t, d]).select(0, id_tensor(rows.into_iter(), &device));
-        let targets = id_tensor(targets.into_iter(), &device);
-        Ok(TokenLoss { sum: loss::cross_entropy_sum(self.text.logits(hidden), targets), n_token })
+        Ok(Some(Taught { hidden, targets: id_tensor(targets.into_iter(), &device), places }))
+    }
+
+    /// Tokens of the pictures in the order of their places: `[k, d]`.
+    fn batch_features(&self, batch: &TrainBatch) -> Result<Option<Tensor<2>>, ModelError> {
+        if batch.images.is_empty() {
+            return Ok(None);
+        }
+        let features = self.encode_images(&batch.images)?;
+        let Some(image_at) = &batch.image_at else { return Ok(Some(features)) };
+        let mut start = 0;
+        let spans: Vec<std::ops::Range<u32>> = batch
+            .images
+            .iter()
+            .map(|image| {
+                start += image.grid.n_token() as u32;
+                start - image.grid.n_token() as u32..start
+            })
+            .collect();
+        let mut rows = Vec::new();
+        for image in image_at {
+            let span = spans.get(*image).cloned().ok_or_else(|| unknown_image(*image, spans.len()))?;
+            rows.extend(span);
+        }
+        Ok(Some(features.select(0, id_tensor(rows.into_iter(), &self.device()))))
     }
 
     /// Positions of each row; a packed sample starts anew at zero.
     fn batch_positions(&self, batch: &TrainBatch) -> Result<Vec<Positions>, ModelError> {
         let tokens = &self.config.tokens;
-        let mut grids = batch.images.iter().map(|image| image.grid);
+        let in_order: Vec<usize> = (0..batch.images.len()).collect();
+        let image_at = batch.image_at.as_deref().unwrap_or(&in_order);
+        if let Some(image) = image_at.iter().find(|image| **image >= batch.images.len()) {
+            return Err(unknown_image(*image, batch.images.len()));
+        }
+        let mut grids = image_at.iter().map(|image| batch.images[*image].grid);
         let mut rows = Vec::with_capacity(batch.ids.len());
         for (row, ids) in batch.ids.iter().enumerate() {
             let own = vec![0; ids.len()];

@@ -5,6 +5,7 @@
 //! that stand for nothing. Held true by the unit tests (shares worked out by hand from each rule) and,
 //! for greedy decoding, by `tests/cli.rs`.
 
+use eosin_model::draw::{Draw, argmax};
 use rand::Rng as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -127,61 +128,13 @@ impl Sampler {
 
     fn draw(&mut self, logits: &mut [f32], temperature: f32) -> u32 {
         for (logit, banned) in logits.iter_mut().zip(&self.banned) {
-            *logit = if *banned || logit.is_nan() { f32::NEG_INFINITY } else { *logit / temperature };
-        }
-        let mut order: Vec<u32> =
-            (0..logits.len() as u32).filter(|id| logits[*id as usize] > f32::NEG_INFINITY).collect();
-        let falling =
-            |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then_with(|| a.cmp(b));
-        let k = self.settings.top_k;
-        if k > 0 && k < order.len() {
-            order.select_nth_unstable_by(k - 1, falling);
-            // All that equal the k-th stay, as in transformers.
-            let least = logits[order[k - 1] as usize];
-            let equals: Vec<u32> =
-                order[k..].iter().copied().filter(|id| logits[*id as usize] >= least).collect();
-            order.truncate(k);
-            order.extend(equals);
-        }
-        order.sort_unstable_by(falling);
-        let Some(best) = order.first() else { return argmax(logits) };
-        let most = logits[*best as usize];
-        let mut weights: Vec<f64> =
-            order.iter().map(|id| f64::from(logits[*id as usize] - most).exp()).collect();
-        let total: f64 = weights.iter().sum();
-        if self.settings.top_p < 1.0 {
-            // A token stays while those before it have not reached top-p; the first always stays.
-            let mut before = 0.0;
-            let n_kept = weights
-                .iter()
-                .take_while(|weight| {
-                    let stays = before < f64::from(self.settings.top_p) * total;
-                    before += **weight;
-                    stays
-                })
-                .count();
-            weights.truncate(n_kept.max(1));
-        }
-        let mut left = self.rng.random::<f64>() * weights.iter().sum::<f64>();
-        for (id, weight) in order.iter().zip(&weights) {
-            left -= weight;
-            if left < 0.0 {
-                return *id;
+            if *banned {
+                *logit = f32::NEG_INFINITY;
             }
         }
-        order[weights.len() - 1]
+        let draw = Draw { temperature, top_k: self.settings.top_k, top_p: self.settings.top_p };
+        draw.pick(logits, self.rng.random())
     }
-}
-
-/// The id of the largest logit, the lowest among equals; values that are no number never win.
-pub fn argmax(logits: &[f32]) -> u32 {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (id, logit) in logits.iter().enumerate() {
-        if *logit > best.1 {
-            best = (id, *logit);
-        }
-    }
-    best.0 as u32
 }
 
 #[cfg(test)]

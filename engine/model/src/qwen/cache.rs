@@ -5,7 +5,7 @@
 //! questions about one picture can share its prefix. Held true by `tests/parity_qwen.rs` (greedy ids go
 //! through here) and the tests below.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::config::TextConfig;
 
@@ -59,6 +59,33 @@ impl KvCache {
     /// Forgets all tokens from `n_token` on; a longer length changes nothing.
     pub fn truncate(&mut self, n_token: usize) {
         self.n_token = self.n_token.min(n_token);
+    }
+
+    /// A cache of the sequences `rows` of this one, in that order and as often as they are named, from column
+    /// `first` on, with room for `n_room` tokens in all before it grows. Rollouts of one prompt start so from
+    /// one reading of it, and sequences that are done leave a batch so.
+    ///
+    /// # Panics
+    /// Where a row or `first` is outside the cache.
+    #[must_use]
+    pub fn select(&self, rows: &[usize], first: usize, n_room: usize) -> Self {
+        let [_, h, d] = self.shape;
+        let (b, n_token) = (rows.len(), self.n_token - first);
+        let capacity = n_room.max(n_token).next_multiple_of(STEP);
+        let index: Vec<i32> = rows.iter().map(|row| *row as i32).collect();
+        let index = Tensor::<1, Int>::from_data(TensorData::new(index, [b]), &self.device);
+        let copy = |buffer: &Tensor<4>| {
+            let own = buffer.clone().narrow(2, first, n_token).select(0, index.clone());
+            Tensor::zeros([b, h, capacity, d], &self.device).slice_assign([0..b, 0..h, 0..n_token, 0..d], own)
+        };
+        let layer = |layer: &Layer| Layer { key: copy(&layer.key), value: copy(&layer.value) };
+        Self {
+            layers: self.layers.iter().map(|own| own.as_ref().map(layer)).collect(),
+            n_token,
+            capacity,
+            shape: [b, h, d],
+            device: self.device.clone(),
+        }
     }
 
     /// Makes room for `n_more` tokens.
@@ -147,6 +174,15 @@ mod tests {
         let rows = Tensor::zeros([1, 2, 1, 4], &device);
         let [keys, _] = cache.append(0, rows.clone(), rows.clone());
         let before = expected.unwrap().narrow(2, 0, 100);
+        let all = Tensor::cat(vec![before, rows], 2);
+        assert_eq!(keys.to_data(), all.to_data());
+        cache.advance(1);
+
+        let mut copies = cache.select(&[0, 0, 0], 40, 70);
+        assert_eq!((copies.n_token(), copies.n_sample()), (61, 3));
+        let rows = Tensor::random([3, 2, 1, 4], Distribution::Default, &device);
+        let [keys, _] = copies.append(0, rows.clone(), rows.clone());
+        let before = all.narrow(2, 40, 61).repeat_dim(0, 3);
         assert_eq!(keys.to_data(), Tensor::cat(vec![before, rows], 2).to_data());
     }
 }

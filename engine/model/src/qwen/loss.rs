@@ -16,6 +16,17 @@ pub struct TokenLoss {
     pub n_token: usize,
 }
 
+/// What the model thinks of each taught token, with its graph.
+#[derive(Clone, Debug)]
+pub struct TokenScores {
+    /// ln p(token), `[m]`.
+    pub log_probs: Tensor<1>,
+    /// Entropy of the distribution that the token was predicted from, in nats, `[m]`.
+    pub entropy: Tensor<1>,
+    /// Row and column of each token in the batch, row by row.
+    pub places: Vec<[usize; 2]>,
+}
+
 impl TokenLoss {
     /// Mean over tokens; a batch that teaches nothing has a loss of zero.
     pub fn mean(&self) -> Tensor<1> {
@@ -35,10 +46,49 @@ pub fn cross_entropy_sum(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1
     (log_sum - shifted.gather(1, targets.unsqueeze_dim::<2>(1))).sum()
 }
 
+/// ln p(target) and the entropy −Σ p ln p of each row, both of which gradients pass through.
+///
+/// # Shapes
+/// - `logits`: `[m, v]`
+/// - `targets`: `[m]`
+/// - returns: `[m]` twice
+pub fn log_probs_and_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> [Tensor<1>; 2] {
+    let [m, _] = logits.dims();
+    let shifted = logits.clone() - logits.detach().max_dim(1);
+    let weights = shifted.clone().exp();
+    let sum = weights.clone().sum_dim(1);
+    let log_sum = sum.clone().log();
+    // H = ln Σ eᶻ − Σ p z.
+    let entropy = log_sum.clone() - (weights / sum * shifted.clone()).sum_dim(1);
+    let log_probs = shifted.gather(1, targets.unsqueeze_dim::<2>(1)) - log_sum;
+    [log_probs.reshape([m]), entropy.reshape([m])]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use burn::tensor::{Device, TensorData};
+
+    #[test]
+    fn entropy_and_log_probs_are_their_definitions() {
+        let device = Device::flex().autodiff();
+        let weights = [[8.0_f32, 4.0, 2.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0, 1.0]];
+        let logits = Tensor::<2>::from_floats(weights.map(|row| row.map(f32::ln)), &device).require_grad();
+        let targets = Tensor::from_data(TensorData::new(vec![1_i32, 4], [2]), &device);
+        let [log_probs, entropy] = log_probs_and_entropy(logits.clone(), targets);
+        let read = |tensor: &Tensor<1>| tensor.to_data().try_into_vec::<f32>().unwrap();
+        let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-5, "{a} for {b}");
+        close(read(&log_probs)[0], 0.25_f32.ln());
+        close(read(&log_probs)[1], 0.2_f32.ln());
+        // 1/2 · 1 + 1/4 · 2 + 1/8 · 3 + 2/16 · 4 bits.
+        close(read(&entropy)[0], 1.875 * 2.0_f32.ln());
+        close(read(&entropy)[1], 5.0_f32.ln());
+        // ∂H/∂z = −p (ln p + H); zero where all are equal.
+        let slope =
+            logits.grad(&entropy.sum().backward()).unwrap().into_data().try_into_vec::<f32>().unwrap();
+        close(slope[0], -0.5 * (0.5_f32.ln() + 1.875 * 2.0_f32.ln()));
+        close(slope[7], 0.0);
+    }
 
     #[test]
     fn extreme_logits_stay_finite() {
