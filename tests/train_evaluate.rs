@@ -1,4 +1,5 @@
-//! Evaluation, held to outside values and to what must not happen: the statistics are scipy's.
+//! Evaluation, held to outside values and to what must not happen: the statistics are scipy's; an exam scores
+//! what it is told and takes up answers only where nothing changed that decides them.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,9 +7,18 @@
 #[expect(dead_code, reason = "each test uses its part of the kit")]
 mod kit;
 
+use std::sync::Arc;
+
+use eosin_core::{RgbTile, Role};
+use eosin_training::TrainError;
+use eosin_training::data::{IMAGE_MARK, Message, Picture, Sample, Skip, Source, Task};
+use eosin_training::evaluate::Said;
+use eosin_training::evaluate::exam::{About, Decoding, Exam, Shown, Subject};
 use eosin_training::evaluate::statistics::{
     ClusterBootstrap, Mean, N_DRAW, Share, exact_mcnemar, student_t_quantile,
 };
+use eosin_training::evaluate::store::Evaluation;
+use eosin_training::evaluate::table::{Rule, Table};
 use serde_json::Value;
 
 fn number(value: &Value, key: &str) -> f64 {
@@ -60,4 +70,153 @@ fn statistics_are_scipys() {
         assert!((low - number(&case, "low")).abs() < tolerance, "{low}");
         assert!((high - number(&case, "high")).abs() < tolerance, "{high}");
     }
+}
+
+/// Questions about pictures of one colour: which of four colours it is.
+#[derive(Debug)]
+struct Colours {
+    n_picture: u64,
+    n_question: u64,
+}
+
+const NAMES: [&str; 4] = ["red", "green", "blue", "white"];
+
+impl Source for Colours {
+    fn n_sample(&self) -> u64 {
+        self.n_picture * self.n_question
+    }
+
+    fn sample(&self, idx: u64) -> Result<Sample, Skip> {
+        let picture = idx / self.n_question;
+        let gold = picture as usize % 4;
+        if picture == 5 {
+            return Err(Skip { id: format!("{idx}"), reason: "torn".into() });
+        }
+        let pixel: [u8; 3] = [[200, 0, 0], [0, 200, 0], [0, 0, 200], [255, 255, 255]][gold];
+        let tile = RgbTile::new([56, 56], pixel.repeat(56 * 56)).unwrap();
+        let asked = format!("{IMAGE_MARK}Which colour? /n A. red /n B. green /n C. blue /n D. white");
+        let image = if picture == 6 {
+            Picture::File("/nowhere/at-all.png".into())
+        } else {
+            Picture::Tile(Arc::new(tile))
+        };
+        Ok(Sample {
+            id: format!("{idx}"),
+            group: format!("picture-{picture}"),
+            messages: vec![Message::new(Role::User, asked), Message::new(Role::Assistant, NAMES[gold])],
+            images: vec![image],
+            task: Some(Task {
+                gold: NAMES[gold].into(),
+                options: NAMES.map(str::to_owned).to_vec(),
+                ..Task::default()
+            }),
+            tags: [("tier".to_owned(), "easy".to_owned())].into(),
+        })
+    }
+}
+
+/// Says the colour that it sees, in the form of the contract, or always the same.
+struct Fake {
+    sees: bool,
+    n_asked: usize,
+    dies_after: usize,
+}
+
+impl Fake {
+    fn new(sees: bool) -> Self {
+        Self { sees, n_asked: 0, dies_after: usize::MAX }
+    }
+}
+
+impl Subject for Fake {
+    fn about(&self) -> About {
+        About { model: "fake".into(), weights: format!("{}", self.sees), ..About::default() }
+    }
+
+    fn n_batch(&self) -> usize {
+        3
+    }
+
+    fn answer(&mut self, questions: &[Shown<'_>], _: &Decoding, _: u64) -> Result<Vec<Said>, TrainError> {
+        if self.n_asked >= self.dies_after {
+            return Err(TrainError::Plan { what: "killed".into() });
+        }
+        self.n_asked += questions.len();
+        let say = |shown: &Shown<'_>| {
+            let pixel = &shown.pictures[0].1.pixels()[..3];
+            let seen =
+                [[200, 0, 0], [0, 200, 0], [0, 0, 200], [255, 255, 255]].iter().position(|own| own == pixel);
+            let name = if self.sees { NAMES[seen.unwrap()] } else { "I say red" };
+            Said { text: format!("<think>It looks so</think><answer>{name}</answer>"), n_token: 7 }
+        };
+        Ok(questions.iter().map(say).collect())
+    }
+}
+
+fn exam(n_picture: u64) -> Exam {
+    let mut exam = Exam::default();
+    exam.add("in-domain", &Colours { n_picture, n_question: 2 }, u64::MAX);
+    exam.learn(&Colours { n_picture: 4, n_question: 1 }, u64::MAX);
+    exam
+}
+
+#[test]
+fn an_exam_asks_scores_and_tells_what_it_could_not_ask() {
+    let exam = exam(8);
+    assert_eq!(exam.questions().len(), 12, "one picture is torn, one missing");
+    assert!(exam.questions().iter().all(|question| question.messages.len() == 1), "the answer is not shown");
+    let decoding = Decoding::greedy(20);
+    let seeing = exam.ask(&mut Fake::new(true), &decoding, None, &mut |_| ()).unwrap();
+    assert_eq!(seeing.n_missing["in-domain"], 4);
+    assert_eq!(seeing.tally.skips.len(), 4);
+    let blind = exam.ask(&mut Fake::new(false), &decoding, None, &mut |_| ()).unwrap();
+    let variants = [("blind".to_owned(), blind.answers), ("seeing".to_owned(), seeing.answers.clone())];
+    let table = Table::of(Rule::Lenient, &variants, &[["blind".to_owned(), "seeing".to_owned()]]);
+    let all = |idx: usize| &table.variants[idx].domains["in-domain"].all;
+    let right =
+        |idx: usize| (all(idx).exact.share.n_right, all(idx).lenient.share.n_right, all(idx).n_picture);
+    // Pictures 0 and 4 are red; "I say red" is understood, but is not the papers' answer.
+    assert_eq!([right(0), right(1)], [(0, 4, 6), (12, 12, 6)]);
+    let baseline = all(1).baseline;
+    assert!((baseline.chance - 0.25).abs() < 1e-9 && (baseline.colour_histogram - 1.0).abs() < 1e-9);
+    assert_eq!(all(1).in_form.n_right, 12);
+    assert_eq!(table.comparisons[0].pairs.only_second, 8);
+    assert!((table.comparisons[0].p - 2.0 / 256.0).abs() < 1e-12);
+
+    let dir = tempfile::tempdir().unwrap();
+    let evaluation = Evaluation::of("seeing", &seeing);
+    evaluation.write(dir.path(), &seeing).unwrap();
+    assert_eq!(Evaluation::read(dir.path()).unwrap(), (evaluation, seeing.answers));
+    table.write(dir.path()).unwrap();
+    let text = std::fs::read_to_string(dir.path().join("table.md")).unwrap();
+    assert!(text.contains("| seeing | 100.0 ("), "{text}");
+}
+
+#[test]
+fn answers_are_taken_up_again_and_only_where_nothing_that_decides_them_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("answers.jsonl");
+    let decoding = Decoding::greedy(20);
+    let ask = |exam: &Exam, fake: &mut Fake, decoding: &Decoding| {
+        exam.ask(fake, decoding, Some(&cache), &mut |_| ()).map(|outcome| outcome.answers)
+    };
+    let mut dying = Fake { dies_after: 6, ..Fake::new(true) };
+    ask(&exam(8), &mut dying, &decoding).unwrap_err();
+    let mut fake = Fake::new(true);
+    let answers = ask(&exam(8), &mut fake, &decoding).unwrap();
+    assert_eq!((fake.n_asked, answers.len()), (6, 12), "what was answered before the death stays");
+    let whole = exam(8).ask(&mut Fake::new(true), &decoding, None, &mut |_| ()).unwrap().answers;
+    assert_eq!(answers, whole);
+    // Again: nothing is asked. More questions: only those. Another model or other decoding: everything.
+    let count = |exam: &Exam, sees, decoding: &Decoding| {
+        let mut fake = Fake::new(sees);
+        ask(exam, &mut fake, decoding).unwrap();
+        fake.n_asked
+    };
+    assert_eq!(count(&exam(8), true, &decoding), 0);
+    assert_eq!(count(&exam(9), true, &decoding), 2);
+    assert_eq!(count(&exam(8), false, &decoding), 12);
+    assert_eq!(count(&exam(8), false, &Decoding::greedy(21)), 12);
+    let repeated = Decoding { seeds: vec![1, 2, 3], ..Decoding::repeated() };
+    assert_eq!(count(&exam(8), false, &repeated), 36);
 }
