@@ -180,7 +180,7 @@ fn item(question: Question) -> Option<Item> {
         phantom::Form::Choice => Form::MultipleChoice,
         phantom::Form::YesNo => Form::YesNo,
         phantom::Form::Open => Form::Open,
-        phantom::Form::Caption => return None,
+        phantom::Form::Reasoning | phantom::Form::Caption => return None,
     };
     // Yes-or-no questions have no topic of their own: the question itself is it.
     let topic = question.topic.map_or_else(

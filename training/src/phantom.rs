@@ -3,18 +3,22 @@
 //! `Phantom::draw(seed, …)` gives the same picture on every run; seeds of different splits never meet
 //! (`seed.rs`). The chain is plan → dye amounts → light: `scene.rs` decides what there is, `tissue.rs`
 //! and `cells.rs` paint it as dye, `stain.rs` develops it. `truth.rs` says what was drawn; `question.rs`
-//! and `words.rs` ask about it and answer. A new subfield is a new stain or painter plus new topics.
+//! and `topic/tables.rs` ask about it and answer. A new subfield is a new painter plus new topics.
 //! Nothing here resembles a patient: every picture is made of noise and ellipses.
 
 mod canvas;
 mod caption;
 mod cells;
-mod claim;
+mod cytology;
 pub mod export;
+mod fish;
+mod gross;
 mod question;
 mod scene;
 mod seed;
 pub mod slide;
+mod source;
+mod specimen;
 mod stain;
 mod tissue;
 mod topic;
@@ -24,12 +28,16 @@ use eosin_core::RgbTile;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-pub use claim::{CLAIMS, Claim};
-pub use question::{Examiner, Form, LETTERS, Question, Style};
+pub use question::{Examiner, Form, LETTERS, Listing, Question, Style};
 pub use scene::{DeadPart, Mitoses, Plan};
 pub use seed::Split;
+pub use source::{Content, PhantomSource};
 pub use topic::{Class, Topic};
-pub use truth::{Infiltrate, Localisation, Mark, MarkKind, Marker, Nuclei, Pattern, Stain, Truth};
+pub use truth::{
+    Arrangement, Background, Change, CytologyFacts, Domain, Facts, FishFacts, GrossFacts, Infiltrate, Lesion,
+    Localisation, Mark, MarkKind, Marker, Nuclei, Organ, Pattern, Signals, SmearCells, SmearDye, Stain,
+    Subfield, Tier, TissueFacts, Truth,
+};
 
 /// The random numbers of a drawing.
 pub(crate) type Draw = ChaCha8Rng;
@@ -49,6 +57,8 @@ pub struct Settings {
     pub blur: f32,
     /// Grain of the sensor, in grey levels from end to end.
     pub noise: f32,
+    /// Turns all hues, in degrees; 0 in the laboratory of training.
+    pub hue_turn_deg: f32,
 }
 
 impl Default for Settings {
@@ -60,6 +70,7 @@ impl Default for Settings {
             stain_variation: 1.0,
             blur: 0.45,
             noise: 12.0,
+            hue_turn_deg: 0.0,
         }
     }
 }
@@ -74,11 +85,17 @@ pub struct Phantom {
 }
 
 impl Phantom {
-    /// Draws the phantom of a seed.
+    /// Draws the phantom of a seed, which says subfield and tier too.
     pub fn draw(seed: u64, settings: &Settings) -> Self {
+        let (subfield, tier) = Split::stratum(seed);
+        Self::draw_kind(subfield, tier, seed, settings)
+    }
+
+    /// Draws a phantom of a stated subfield and tier.
+    pub fn draw_kind(subfield: Subfield, tier: Tier, seed: u64, settings: &Settings) -> Self {
         let mut rng = Draw::seed_from_u64(seed);
-        let plan = Plan::draw(&mut rng);
-        plan.develop(settings.size_px, settings, &mut rng)
+        let specimen = specimen::Specimen::draw(subfield, tier, &mut rng);
+        specimen.develop(subfield, tier, settings, &mut rng)
     }
 
     /// Draws a stated plan.
@@ -91,10 +108,8 @@ impl Phantom {
 pub(crate) fn wordings() -> Vec<&'static str> {
     let mut words = topic::wordings();
     words.extend(caption::REQUESTS);
-    for claim in &CLAIMS {
-        words.extend(claim.questions);
-        words.extend([claim.when_true, claim.when_false, claim.draft_true, claim.draft_false]);
-    }
+    words.extend(question::WHY);
+    words.extend(question::JOINTS);
     words
 }
 

@@ -1,4 +1,4 @@
-//! A picture made of dye instead of colour: three amounts a pixel, painted with soft shapes.
+//! Pictures as three amounts a pixel, painted with soft shapes: dyes, or light itself.
 //!
 //! Tissue is drawn as amounts of nuclear dye, counterstain and chromogen because dyes mix by absorption
 //! (Beer–Lambert), which colours do not: where a nucleus overlaps a fibre the result is darker, not
@@ -59,6 +59,24 @@ impl Canvas {
                     for (below, above) in out.iter_mut().zip(ink) {
                         *below += (above - *below) * cover.min(1.0);
                     }
+                }
+            }
+        }
+    }
+
+    /// Adds within `reach_px` of a centre, as light adds and transparent cells upon one another do.
+    pub(crate) fn add(&mut self, centre: [f32; 2], reach_px: f32, mut brush: impl FnMut(f32, f32) -> Ink) {
+        let [x_range, y_range] = [0, 1].map(|axis| {
+            let side = self.size_px[axis] as f32;
+            let low = (centre[axis] - reach_px).floor().clamp(0.0, side) as usize;
+            let high = (centre[axis] + reach_px + 1.0).ceil().clamp(0.0, side) as usize;
+            low..high
+        });
+        for y in y_range {
+            for x in x_range.clone() {
+                let ink = brush(x as f32 - centre[0], y as f32 - centre[1]);
+                for (below, above) in self.inks[y * self.size_px[0] + x].iter_mut().zip(ink) {
+                    *below += above;
                 }
             }
         }

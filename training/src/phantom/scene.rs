@@ -10,12 +10,16 @@ use rand::seq::IndexedRandom;
 use super::canvas::{cover, magnification, noise};
 use super::stain::Lab;
 use super::tissue::{Painter, scatter};
-use super::truth::{Infiltrate, Localisation, Marker, Nuclei, Pattern, Stain, Truth};
+use super::truth::{
+    Facts, Infiltrate, Localisation, Marker, Nuclei, Pattern, Stain, Subfield, Tier, TissueFacts, Truth,
+};
 use super::{Draw, Phantom, Settings};
 
 /// What is to be drawn.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// How hard it is to read.
+    pub tier: Tier,
     /// The stain.
     pub stain: Stain,
     /// The leading architecture.
@@ -62,6 +66,7 @@ impl Plan {
             Pattern::Necrosis => Nuclei::Pyknotic,
         };
         Self {
+            tier: Tier::Easy,
             stain: Stain::He,
             pattern,
             nuclei,
@@ -74,12 +79,31 @@ impl Plan {
     }
 
     /// A plan by lot.
-    pub(crate) fn draw(rng: &mut Draw) -> Self {
-        match rng.random_range(0..100) {
-            0..54 => Self::draw_he(rng),
-            54..82 => Self::draw_dab(rng),
-            82..91 => Self::draw_special(Stain::Pas, rng),
+    pub(crate) fn draw(subfield: Subfield, tier: Tier, rng: &mut Draw) -> Self {
+        let mut plan = match (subfield, rng.random_range(0..100)) {
+            (Subfield::Ihc, _) => Self::draw_dab(tier, rng),
+            (_, 0..80) => Self::draw_he(rng),
+            (_, 80..90) => Self::draw_special(Stain::Pas, rng),
             _ => Self::draw_special(Stain::Trichrome, rng),
+        };
+        plan.tier = tier;
+        plan
+    }
+
+    /// What will be drawn, but for the necrotic area of a sheet.
+    pub(crate) fn facts(&self) -> TissueFacts {
+        let necrosis_fraction = match (self.pattern, self.dead_part) {
+            (Pattern::Necrosis, _) => 1.0,
+            (Pattern::Sheet, DeadPart::Present) => 0.3,
+            _ => 0.0,
+        };
+        TissueFacts {
+            stain: self.stain,
+            pattern: self.pattern,
+            nuclei: self.nuclei,
+            infiltrate: self.infiltrate,
+            necrosis_fraction,
+            marker: self.marker,
         }
     }
 
@@ -125,7 +149,7 @@ impl Plan {
         plan
     }
 
-    fn draw_dab(rng: &mut Draw) -> Self {
+    fn draw_dab(tier: Tier, rng: &mut Draw) -> Self {
         let mut plan = Self::he(Pattern::Sheet);
         plan.stain = Stain::Dab;
         if rng.random_bool(0.3) {
@@ -147,10 +171,11 @@ impl Plan {
             (_, other) => other,
         };
         let grade = if localisation == Localisation::Negative { 0 } else { rng.random_range(1..4) };
+        // A weak label in a few cells is for the harder tiers.
+        let few_chance = if grade == 1 { [0.0, 0.3, 0.5][tier as usize] } else { 0.5 };
         let positive_fraction = match grade {
             0 => 0.0,
-            1 => rng.random_range(0.8..1.0),
-            _ if rng.random_bool(0.35) => rng.random_range(0.12..0.30),
+            _ if rng.random_bool(few_chance) => rng.random_range(0.15..0.32),
             _ => rng.random_range(0.75..1.0),
         };
         plan.marker = Some(Marker { localisation, grade, positive_fraction });
@@ -183,20 +208,18 @@ impl Plan {
                 let n_spindle = if self.infiltrate == Infiltrate::None { 9.0 } else { 4.0 };
                 painter.stroma(n_spindle, rng);
                 let density = if self.infiltrate == Infiltrate::Lymphocytes { 26.0 } else { 17.0 };
-                painter.infiltrate(self.infiltrate, density, &[], rng);
+                self.paint_infiltrate(&mut painter, density, &[], rng);
             }
             Pattern::Necrosis => {
                 painter.necrosis(rng);
                 necrosis_fraction = 1.0;
             }
         }
+        let subfield = if self.stain == Stain::Dab { Subfield::Ihc } else { Subfield::Histopathology };
         let truth = Truth {
-            stain: self.stain,
-            pattern: self.pattern,
-            nuclei: self.nuclei,
-            infiltrate: self.infiltrate,
-            necrosis_fraction,
-            marker: self.marker,
+            subfield,
+            tier: self.tier,
+            facts: Facts::Tissue(TissueFacts { necrosis_fraction, ..self.facts() }),
             marks: std::mem::take(&mut painter.marks),
         };
         (painter, truth)
@@ -239,7 +262,33 @@ impl Plan {
         }
         let discs: Vec<([f32; 2], f32)> = places.iter().map(|&place| (place, radius_px * 1.05)).collect();
         let density = if self.infiltrate == Infiltrate::Lymphocytes { 40.0 } else { 26.0 };
-        painter.infiltrate(self.infiltrate, density, &discs, rng);
+        self.paint_infiltrate(painter, density, &discs, rng);
+    }
+
+    /// The leading cells, and a minority of others at the harder tiers.
+    fn paint_infiltrate(
+        &self,
+        painter: &mut Painter,
+        density: f32,
+        avoid: &[([f32; 2], f32)],
+        rng: &mut Draw,
+    ) {
+        if self.infiltrate == Infiltrate::None {
+            return;
+        }
+        let minority = [0.0, 0.14, 0.26][self.tier as usize];
+        let density = density * [1.0, 0.9, 0.8][self.tier as usize] * rng.random_range(0.85..1.25);
+        let others = [
+            Infiltrate::Lymphocytes,
+            Infiltrate::PlasmaCells,
+            Infiltrate::Neutrophils,
+            Infiltrate::Eosinophils,
+        ];
+        let other = choose(&others, rng);
+        if other != self.infiltrate && minority > 0.0 {
+            painter.infiltrate(other, density * minority, avoid, rng);
+        }
+        painter.infiltrate(self.infiltrate, density * (1.0 - minority), avoid, rng);
     }
 
     fn paint_sheet(&self, painter: &mut Painter, rng: &mut Draw) -> f32 {
@@ -299,7 +348,8 @@ fn within(size_px: [usize; 2], place: [f32; 2], margin_px: f32) -> bool {
     [0, 1].into_iter().all(|axis| place[axis] > margin_px && place[axis] < size_px[axis] as f32 - margin_px)
 }
 
-fn choose<T: Copy>(from: &[T], rng: &mut Draw) -> T {
+/// One of several.
+pub(crate) fn choose<T: Copy>(from: &[T], rng: &mut Draw) -> T {
     from[rng.random_range(0..from.len())]
 }
 

@@ -3,11 +3,20 @@
 //! The upper eight bits of a seed name the split and the lower 56 bits count within it, so that a
 //! held-out picture cannot be trained on by any choice of index. Held true by `splits_never_meet`.
 
+use serde::{Deserialize, Serialize};
+
+use super::truth::{Subfield, Tier};
+
 /// What a range of seeds may be used for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Split {
-    /// Training.
+    /// Supervised training.
     Train,
+    /// Captions: contrastive training and continued pretraining.
+    Pretrain,
+    /// Reinforcement: never seen by supervised training.
+    Reinforce,
     /// Choosing the best checkpoint while training.
     Validation,
     /// The figure on the card; never looked at before.
@@ -21,12 +30,15 @@ const INDEX_BITS: u32 = 56;
 
 impl Split {
     /// All splits.
-    pub const ALL: [Self; 4] = [Self::Train, Self::Validation, Self::HeldOut, Self::Demo];
+    pub const ALL: [Self; 6] =
+        [Self::Train, Self::Pretrain, Self::Reinforce, Self::Validation, Self::HeldOut, Self::Demo];
 
     /// The name in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
+            Self::Pretrain => "pretrain",
+            Self::Reinforce => "reinforce",
             Self::Validation => "validation",
             Self::HeldOut => "held-out",
             Self::Demo => "demo",
@@ -40,6 +52,8 @@ impl Split {
             Self::Validation => 2,
             Self::HeldOut => 3,
             Self::Demo => 4,
+            Self::Pretrain => 5,
+            Self::Reinforce => 6,
         };
         (split_bits << INDEX_BITS) | (idx & ((1 << INDEX_BITS) - 1))
     }
@@ -47,6 +61,13 @@ impl Split {
     /// The split that a seed belongs to; none for a seed made by hand.
     pub fn of(seed: u64) -> Option<Self> {
         Self::ALL.into_iter().find(|split| split.seed(0) >> INDEX_BITS == seed >> INDEX_BITS)
+    }
+
+    /// The subfield and the tier of a seed: they alternate, so that any run of fifteen seeds has each once.
+    pub fn stratum(seed: u64) -> (Subfield, Tier) {
+        let idx = Self::index(seed);
+        let [subfield, tier] = [idx % 5, idx / 5 % 3].map(|at| at as usize);
+        (Subfield::ALL[subfield], Tier::ALL[tier])
     }
 
     /// The index of a seed within its split.

@@ -66,7 +66,9 @@ fn plans() -> [(&'static str, Plan); COLUMNS * ROWS] {
 
 /// Draws the slide of a seed.
 pub fn draw(seed: u64) -> SlidePhantom {
-    let settings = Settings { scale: BASE_PX_PER_TRAINED_PX as f32, ..Settings::default() };
+    // One usual laboratory: the slide is looked at as a whole.
+    let settings =
+        Settings { scale: BASE_PX_PER_TRAINED_PX as f32, stain_variation: 0.35, ..Settings::default() };
     let mut rng = Draw::seed_from_u64(seed);
     let lab = Lab::draw(Stain::He, &settings, &mut rng);
     let size_px = SIZE_PX.map(|side| side as usize);

@@ -8,13 +8,15 @@ use eosin_core::RgbTile;
 use rand::Rng;
 
 use super::canvas::{Canvas, noise};
-use super::truth::Stain;
+use super::truth::{SmearDye, Stain};
 use super::{Draw, Settings};
 
 /// Optical density per unit of dye, for red, green and blue.
 #[derive(Clone, Copy)]
 pub(crate) struct Lab {
-    density: [[f32; 3]; 3],
+    /// None where the canvas holds light itself.
+    density: Option<[[f32; 3]; 3]>,
+    hue_turn: f32,
     lamp: [f32; 3],
     blur: f32,
     noise: f32,
@@ -28,33 +30,71 @@ const MAGENTA: [f32; 3] = [0.25, 1.15, 0.42];
 const ANILINE_BLUE: [f32; 3] = [1.05, 0.50, 0.14];
 const FUCHSIN: [f32; 3] = [0.16, 1.05, 0.72];
 
+const PAPANICOLAOU: [[f32; 3]; 3] = [HAEMATOXYLIN, [0.85, 0.34, 0.26], [0.14, 0.62, 0.66]];
+const GIEMSA: [[f32; 3]; 3] = [[0.80, 1.00, 0.34], [0.80, 0.62, 0.16], [0.22, 0.66, 0.34]];
+
 impl Lab {
-    /// A laboratory's own strengths and hues.
+    /// A laboratory's own strengths and hues for a section.
     pub(crate) fn draw(stain: Stain, settings: &Settings, rng: &mut Draw) -> Self {
-        let mut density = match stain {
+        let density = match stain {
             Stain::He => [HAEMATOXYLIN, EOSIN, [0.0; 3]],
             // The counterstain of immunohistochemistry is haematoxylin alone: thin and blue-grey.
             Stain::Dab => [[0.85, 0.62, 0.30], [0.16, 0.13, 0.07], DAB],
             Stain::Pas => [[0.95, 0.75, 0.30], [0.10, 0.42, 0.14], MAGENTA],
             Stain::Trichrome => [[0.98, 0.95, 0.70], FUCHSIN, ANILINE_BLUE],
         };
+        // The chromogen carries the grade: its strength must not vary as much as a grade.
+        let spread = if stain == Stain::Dab { [0.40, 0.45, 0.06] } else { [0.40, 0.45, 0.35] };
+        Self::mix(density, spread, settings, rng)
+    }
+
+    /// The same for a smear.
+    pub(crate) fn smear(dye: SmearDye, settings: &Settings, rng: &mut Draw) -> Self {
+        let density = match dye {
+            SmearDye::Papanicolaou => PAPANICOLAOU,
+            SmearDye::Giemsa => GIEMSA,
+        };
+        Self::mix(density, [0.30, 0.40, 0.40], settings, rng)
+    }
+
+    fn mix(mut density: [[f32; 3]; 3], spread: [f32; 3], settings: &Settings, rng: &mut Draw) -> Self {
         let variation = settings.stain_variation;
-        for (dye_idx, dye) in density.iter_mut().enumerate() {
-            // The chromogen carries the grade: its strength must not vary as much as a grade.
-            let spread = if dye_idx == 2 && stain == Stain::Dab { 0.06 } else { 0.20 };
+        for (dye, spread) in density.iter_mut().zip(spread) {
             let strength = settings.stain_strength * (1.0 + variation * rng.random_range(-spread..spread));
             for channel in dye.iter_mut() {
-                *channel *= strength * (1.0 + variation * rng.random_range(-0.07..0.07));
+                *channel *= strength * (1.0 + variation * rng.random_range(-0.12..0.12));
             }
         }
-        let lamp = [0, 1, 2].map(|_| 250.0 - variation * rng.random_range(0.0..9.0));
+        Self::light(Some(density), 16.0, settings, rng)
+    }
+
+    /// A camera that sees the canvas as light: cut surfaces and fluorescence, strength as exposure.
+    pub(crate) fn camera(settings: &Settings, rng: &mut Draw) -> Self {
+        let mut lab = Self::light(None, 50.0, settings, rng);
+        lab.lamp = lab.lamp.map(|channel| channel * settings.stain_strength);
+        lab
+    }
+
+    fn light(density: Option<[[f32; 3]; 3]>, fade: f32, settings: &Settings, rng: &mut Draw) -> Self {
+        let variation = settings.stain_variation;
         Self {
             density,
-            lamp,
+            hue_turn: settings.hue_turn_deg.to_radians(),
+            lamp: [0, 1, 2].map(|_| 252.0 - variation * rng.random_range(0.0..fade)),
             blur: settings.blur * rng.random_range(0.5..1.0),
             noise: settings.noise * rng.random_range(0.4..1.0),
             salt: rng.random(),
         }
+    }
+
+    /// Turns a colour about the grey axis.
+    fn turn(&self, colour: [f32; 3]) -> [f32; 3] {
+        let (sin, cos) = self.hue_turn.sin_cos();
+        let [along, across] = [(1.0 - cos) / 3.0, sin / 3.0_f32.sqrt()];
+        [0, 1, 2].map(|channel: usize| {
+            let [next, last] = [colour[(channel + 1) % 3], colour[(channel + 2) % 3]];
+            colour[channel] * (cos + along) + next * (along - across) + last * (along + across)
+        })
     }
 
     /// The picture that the sensor sees.
@@ -64,11 +104,12 @@ impl Lab {
             .into_inks()
             .into_iter()
             .map(|ink| {
-                [0, 1, 2].map(|channel| {
-                    let density: f32 =
-                        ink.iter().zip(&self.density).map(|(amount, dye)| amount * dye[channel]).sum();
+                let colour = [0, 1, 2].map(|channel| {
+                    let Some(dyes) = &self.density else { return self.lamp[channel] * ink[channel] };
+                    let density: f32 = ink.iter().zip(dyes).map(|(amount, dye)| amount * dye[channel]).sum();
                     self.lamp[channel] * (-density.max(0.0) * std::f32::consts::LN_10 * 0.62).exp()
-                })
+                });
+                if self.hue_turn == 0.0 { colour } else { self.turn(colour) }
             })
             .collect();
         self.blur_rows(&mut light, width_px);
