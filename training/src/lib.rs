@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod batch;
 pub mod checkpoint;
+pub mod clip;
 pub mod curriculum;
 pub mod data;
 mod error;
