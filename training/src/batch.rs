@@ -1,36 +1,33 @@
-//! Conversations into tensors: padding and loss mask, in this one place.
+//! Conversations into tokens and batches: marks of pictures, loss mask, padding and packing, in this one place.
 //!
-//! A row is one conversation about one picture; rows of the same picture share its vision output but do
-//! not see each other. Rows are padded on the right, where a causal decoder cannot look, so no mask is
-//! needed and padding changes nothing (`tests/stages.rs` holds that). The loss counts what the assistant
-//! says, its end mark included, and nothing else.
+//! Rows are padded on the right, where a causal decoder cannot look, so padding changes nothing. Packed rows
+//! hold several samples, each a segment that sees itself alone and whose positions start anew. The loss counts
+//! what the assistant says, its end mark included, and nothing else. A picture's tokens are never cut: a
+//! sample that is too long loses whole turns from its end, or is left out. `tests/stages.rs` holds all of this.
 
-use eosin_core::PatchGrid;
+use eosin_core::Role;
+use eosin_model::prepare::ImageTensor;
+use eosin_model::qwen::TrainBatch;
 use tokenizers::Tokenizer;
 
+use crate::data::{IMAGE_MARK, Message};
 use crate::error::TrainError;
 use crate::recipe::SpecialIds;
 
-/// One conversation: an optional instruction, then questions and answers. The picture opens the first
-/// question.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Row {
-    /// What the system turn says; no system turn where empty.
-    pub system: String,
-    /// Questions and answers.
-    pub turns: Vec<[String; 2]>,
-}
-
-/// A row in tokens.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct EncodedRow {
-    /// The tokens, the picture's placeholders included.
+/// A sample in tokens, with its pictures as the model takes them.
+#[derive(Clone, Debug, Default)]
+pub struct Encoded {
+    /// The sample's name.
+    pub id: String,
+    /// The tokens, the pictures' placeholders included.
     pub ids: Vec<u32>,
     /// Whether the loss counts the token at this place, as something to be predicted.
-    pub counts: Vec<bool>,
+    pub taught: Vec<bool>,
+    /// The pictures, in reading order.
+    pub images: Vec<ImageTensor>,
 }
 
-/// Turns rows into tokens as the chat template does (`ChatML`, SPEC 10.5).
+/// Turns messages into tokens as the chat template does (`ChatML` with Qwen2.5-VL's picture marks).
 #[derive(Clone, Debug)]
 pub struct RowEncoder {
     tokenizer: Tokenizer,
@@ -60,65 +57,95 @@ impl RowEncoder {
         &self.special
     }
 
-    /// Tokens of a row with a picture of `n_image_token` tokens; whole turns are left off from the end until
-    /// it has at most `max_tokens`. An empty row comes back where not even the first turn fits.
+    /// Tokens of a conversation whose pictures take `image_tokens`; whole turns are left off from the end
+    /// until it has at most `max_tokens`. Nothing comes back where no taught turn fits.
     ///
     /// # Errors
     /// [`TrainError::Engine`] where the tokenizer refuses the text.
     pub fn encode(
         &self,
-        row: &Row,
-        n_image_token: usize,
+        messages: &[Message],
+        image_tokens: &[usize],
+        system: &str,
         max_tokens: usize,
-    ) -> Result<EncodedRow, TrainError> {
-        let mut encoded = EncodedRow::default();
-        if !row.system.is_empty() {
-            self.open(&mut encoded, &format!("system\n{}", row.system))?;
-            self.close(&mut encoded, false);
-        }
-        for (idx, [question, answer]) in row.turns.iter().enumerate() {
-            let before = encoded.clone();
-            if idx == 0 {
-                self.open(&mut encoded, "user\n")?;
-                encoded.push(&[self.special.vision_start], false);
-                encoded.push(&vec![self.special.image_pad; n_image_token], false);
-                encoded.push(&[self.special.vision_end], false);
-                encoded.push(&self.words(question)?, false);
-            } else {
-                self.open(&mut encoded, &format!("user\n{question}"))?;
+    ) -> Result<Option<Encoded>, TrainError> {
+        let mut row = self.open(messages, system)?;
+        let (mut fits, mut next_image) = (None, 0);
+        for message in messages {
+            next_image += self.turn(&mut row, message, image_tokens.get(next_image..).unwrap_or_default())?;
+            if row.ids.len() > max_tokens {
+                break;
             }
-            self.close(&mut encoded, false);
-            self.open(&mut encoded, "assistant\n")?;
-            encoded.push(&self.words(answer)?, true);
-            self.close(&mut encoded, true);
-            if encoded.ids.len() > max_tokens {
-                return Ok(if idx == 0 { EncodedRow::default() } else { before });
+            if message.taught {
+                fits = Some(row.ids.len());
             }
         }
-        Ok(encoded)
+        Ok(fits.map(|n_token| {
+            row.ids.truncate(n_token);
+            row.taught.truncate(n_token);
+            row
+        }))
     }
 
-    /// Tokens of a question that waits for its answer.
+    /// Tokens of a conversation that waits for its next answer: everything up to the last question, and the
+    /// opened turn of the assistant.
     ///
     /// # Errors
     /// As [`RowEncoder::encode`].
-    pub fn encode_question(&self, question: &str, n_image_token: usize) -> Result<Vec<u32>, TrainError> {
-        let row = Row { system: String::new(), turns: vec![[question.to_owned(), String::new()]] };
-        let mut ids = self.encode(&row, n_image_token, usize::MAX)?.ids;
-        // Without the end mark and its line break the assistant's turn is open.
-        ids.truncate(ids.len() - 1 - self.newline.len());
-        Ok(ids)
-    }
-
-    fn open(&self, row: &mut EncodedRow, text: &str) -> Result<(), TrainError> {
+    pub fn encode_prompt(
+        &self,
+        messages: &[Message],
+        image_tokens: &[usize],
+        system: &str,
+    ) -> Result<Vec<u32>, TrainError> {
+        let n_asked = messages.iter().rposition(|turn| turn.role == Role::User).map_or(0, |idx| idx + 1);
+        let mut row = self.open(messages, system)?;
+        let mut next_image = 0;
+        for message in &messages[..n_asked] {
+            next_image += self.turn(&mut row, message, image_tokens.get(next_image..).unwrap_or_default())?;
+        }
         row.push(&[self.special.im_start], false);
-        row.push(&self.words(text)?, false);
-        Ok(())
+        row.push(&self.words("assistant\n")?, false);
+        Ok(row.ids)
     }
 
-    fn close(&self, row: &mut EncodedRow, counts: bool) {
-        row.push(&[self.special.im_end], counts);
+    /// Text of tokens, the special ones left out.
+    ///
+    /// # Errors
+    /// [`TrainError::Engine`].
+    pub fn decode(&self, ids: &[u32]) -> Result<String, TrainError> {
+        self.tokenizer.decode(ids, true).map_err(TrainError::engine("cannot decode an answer"))
+    }
+
+    /// A row with its standing instruction.
+    fn open(&self, messages: &[Message], system: &str) -> Result<Encoded, TrainError> {
+        let mut row = Encoded::default();
+        if !system.is_empty() && messages.first().is_none_or(|first| first.role != Role::System) {
+            self.turn(&mut row, &Message::new(Role::System, system), &[])?;
+        }
+        Ok(row)
+    }
+
+    /// Adds a turn and says how many pictures it took.
+    fn turn(&self, row: &mut Encoded, message: &Message, images: &[usize]) -> Result<usize, TrainError> {
+        row.push(&[self.special.im_start], false);
+        row.push(&self.words(&format!("{}\n", message.role.name()))?, false);
+        let mut n_image = 0;
+        for (idx, text) in message.text.split(IMAGE_MARK).enumerate() {
+            if idx > 0 {
+                let n_token = images.get(n_image).copied().unwrap_or(0);
+                row.push(&[self.special.vision_start], false);
+                row.push(&vec![self.special.image_pad; n_token], false);
+                row.push(&[self.special.vision_end], false);
+                n_image += 1;
+            }
+            if !text.is_empty() {
+                row.push(&self.words(text)?, message.taught);
+            }
+        }
+        row.push(&[self.special.im_end], message.taught);
         row.push(&self.newline, false);
+        Ok(n_image)
     }
 
     fn words(&self, text: &str) -> Result<Vec<u32>, TrainError> {
@@ -130,92 +157,78 @@ impl RowEncoder {
     }
 }
 
-impl EncodedRow {
-    fn push(&mut self, ids: &[u32], counts: bool) {
+impl Encoded {
+    fn push(&mut self, ids: &[u32], taught: bool) {
         self.ids.extend_from_slice(ids);
-        self.counts.resize(self.ids.len(), counts);
+        self.taught.resize(self.ids.len(), taught);
+    }
+
+    /// Tokens that the loss counts; the first of a row has nothing to be predicted from.
+    pub fn n_taught(&self) -> usize {
+        self.taught.iter().skip(1).filter(|taught| **taught).count()
     }
 }
 
-/// A picture and its rows, ready for the model.
-#[derive(Clone, Debug)]
-pub struct Sample {
-    /// Seed of the phantom.
-    pub seed: u64,
-    /// Patches, `[p, d_patch]` flattened.
-    pub patches: Vec<f32>,
-    /// How the patches lie.
-    pub grid: PatchGrid,
-    /// The conversations.
-    pub rows: Vec<EncodedRow>,
+/// How samples share rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Layout {
+    /// Each has its own, padded to the longest.
+    Padded,
+    /// As many as fit into so many tokens, each seeing itself alone.
+    Packed {
+        /// Most tokens of a row.
+        max_tokens: usize,
+    },
 }
 
-/// Several pictures of one size with all their rows.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// Patches of all pictures, `[n_image × p, d_patch]` flattened.
-    pub patches: Vec<f32>,
-    /// How the patches of each picture lie.
-    pub grid: PatchGrid,
-    /// Pictures.
-    pub n_image: usize,
-    /// For each row its picture.
-    pub row_image: Vec<usize>,
-    /// Tokens, `[b, t]` flattened, padded on the right with `pad`.
-    pub ids: Vec<u32>,
-    /// Length of every row after padding.
-    pub n_column: usize,
-    /// Unpadded length of each row.
-    pub row_len: Vec<usize>,
-    /// Flat places `b × t` whose output predicts a token that counts.
-    pub predictors: Vec<u32>,
-    /// The token that each of [`Batch::predictors`] should predict.
-    pub targets: Vec<u32>,
-    /// Seed of the first picture.
-    pub first_seed: u64,
-}
-
-impl Batch {
-    /// Joins samples, which must be pictures of one size with at least one row each.
-    pub fn new(samples: &[Sample], pad: u32) -> Self {
-        let n_column =
-            samples.iter().flat_map(|sample| &sample.rows).map(|row| row.ids.len()).max().unwrap_or(0);
-        let mut batch = Self {
-            patches: samples.iter().flat_map(|sample| &sample.patches).copied().collect(),
-            grid: samples[0].grid,
-            n_image: samples.len(),
-            row_image: Vec::new(),
-            ids: Vec::new(),
-            n_column,
-            row_len: Vec::new(),
-            predictors: Vec::new(),
-            targets: Vec::new(),
-            first_seed: samples[0].seed,
-        };
-        for (image_idx, sample) in samples.iter().enumerate() {
-            assert_eq!(sample.grid, batch.grid, "pictures of one batch have one size");
-            for row in &sample.rows {
-                let start = batch.ids.len();
-                batch.row_image.push(image_idx);
-                batch.row_len.push(row.ids.len());
-                batch.ids.extend_from_slice(&row.ids);
-                batch.ids.resize(start + n_column, pad);
-                for idx in (1..row.ids.len()).filter(|idx| row.counts[*idx]) {
-                    batch.predictors.push((start + idx - 1) as u32);
-                    batch.targets.push(row.ids[idx]);
-                }
-            }
+/// Joins samples into a batch; at least one.
+///
+/// # Panics
+/// Where there is none.
+pub fn collate(samples: &[Encoded], layout: Layout, pad: u32) -> TrainBatch {
+    assert!(!samples.is_empty(), "a batch has samples");
+    let rows: Vec<Vec<&Encoded>> = match layout {
+        Layout::Padded => samples.iter().map(|sample| vec![sample]).collect(),
+        Layout::Packed { max_tokens } => pack(samples, max_tokens),
+    };
+    let length = |row: &Vec<&Encoded>| row.iter().map(|sample| sample.ids.len()).sum::<usize>();
+    let n_column = rows.iter().map(length).max().unwrap_or(0);
+    let mut batch = TrainBatch::default();
+    let mut segments = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (mut ids, mut taught, mut own) = (Vec::new(), Vec::new(), Vec::new());
+        for (segment, sample) in row.iter().enumerate() {
+            ids.extend_from_slice(&sample.ids);
+            let start = taught.len();
+            taught.extend_from_slice(&sample.taught);
+            // What stands before a segment belongs to another sample and predicts nothing of this one.
+            taught[start] = false;
+            own.resize(ids.len(), segment as u32);
+            batch.images.extend(sample.images.iter().cloned());
         }
-        batch
+        ids.resize(n_column, pad);
+        taught.resize(n_column, false);
+        own.resize(n_column, row.len() as u32);
+        batch.ids.push(ids);
+        batch.taught.push(taught);
+        segments.push(own);
     }
+    batch.segments = (layout != Layout::Padded).then_some(segments);
+    batch
+}
 
-    /// Rows.
-    pub fn n_row(&self) -> usize {
-        self.row_image.len()
+/// First fit, in order: long enough rows, and the same each time.
+fn pack(samples: &[Encoded], max_tokens: usize) -> Vec<Vec<&Encoded>> {
+    let mut rows: Vec<(usize, Vec<&Encoded>)> = Vec::new();
+    for sample in samples {
+        let n_token = sample.ids.len();
+        match rows.iter_mut().find(|(used, _)| used + n_token <= max_tokens) {
+            Some((used, row)) => {
+                *used += n_token;
+                row.push(sample);
+            }
+            None => rows.push((n_token, vec![sample])),
+        }
     }
-
-    /// Tokens without padding.
-    pub fn n_token(&self) -> usize {
-        self.row_len.iter().sum()
-    }
+    rows.into_iter().map(|(_, row)| row).collect()
 }

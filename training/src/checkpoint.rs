@@ -3,8 +3,8 @@
 //! A checkpoint is a folder: weights, moments, and a manifest with their hashes. The folder is written under
 //! a temporary name, every file is synced, the manifest last, and only then is it renamed; a folder of
 //! the final name with a manifest whose hashes hold is therefore whole. Order and randomness of the data
-//! are functions of the step number, so the step is the whole data cursor. `tests/stages.rs` kills, tears
-//! and resumes.
+//! are functions of the step number, so the step is the whole data cursor. `tests/train_pipeline.rs`
+//! tears and resumes, `tests/train_faults.rs` kills.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -23,6 +23,7 @@ use crate::optim::AdamW;
 const WEIGHTS: &str = "weights.safetensors";
 const MOMENTS: &str = "moments.safetensors";
 const MANIFEST: &str = "manifest.json";
+const BEST: &str = "best";
 
 /// Where a run stands; the part of a checkpoint that is not tensors.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -33,14 +34,20 @@ pub struct RunState {
     pub elapsed_secs: f64,
     /// Tokens read.
     pub n_token: u64,
-    /// Best validation accuracy so far.
-    pub best_accuracy: Option<f64>,
+    /// Samples left out so far.
+    pub n_skipped: u64,
+    /// Best score of a look at validation data so far.
+    pub best_score: Option<f64>,
+    /// The step of that look.
+    pub best_step: u64,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Manifest {
     format: u32,
     state: RunState,
+    /// Updates of the weights, of which a step may have several.
+    n_update: u64,
     plan_sha256: String,
     files: BTreeMap<String, String>,
 }
@@ -62,20 +69,37 @@ pub fn write<M: Module>(
     plan: &str,
     keep_last: usize,
 ) -> Result<PathBuf, TrainError> {
-    let parent = folder(run_dir);
     let name = format!("step-{:08}", state.step);
-    let (partial, whole) = (parent.join(format!(".partial-{name}")), parent.join(&name));
+    let tensors = [(WEIGHTS, weights(module)), (MOMENTS, moments(optimiser))];
+    let whole = write_folder(run_dir, &name, &tensors, (state, optimiser.n_step()), plan)?;
+    for old in list(run_dir)?.iter().rev().skip(keep_last) {
+        fs::remove_dir_all(old).map_err(TrainError::file("remove the old checkpoint", old))?;
+    }
+    Ok(whole)
+}
+
+/// Writes files and, last, their manifest, under a temporary name; then gives the folder its own.
+fn write_folder(
+    run_dir: &Path,
+    name: &str,
+    tensors: &[(&str, Tensors)],
+    (state, n_update): (&RunState, u64),
+    plan: &str,
+) -> Result<PathBuf, TrainError> {
+    let parent = folder(run_dir);
+    let (partial, whole) = (parent.join(format!(".partial-{name}")), parent.join(name));
     if partial.exists() {
         fs::remove_dir_all(&partial).map_err(TrainError::file("remove the torn checkpoint", &partial))?;
     }
     fs::create_dir_all(&partial).map_err(TrainError::file("create the checkpoint", &partial))?;
     let mut files = BTreeMap::new();
-    for (file, tensors) in [(WEIGHTS, weights(module)), (MOMENTS, moments(optimiser))] {
-        let bytes = to_safetensors(&tensors)?;
-        files.insert(file.to_owned(), sha256(&bytes));
+    for (file, tensors) in tensors {
+        let bytes = to_safetensors(tensors)?;
+        files.insert((*file).to_owned(), sha256(&bytes));
         write_synced(&partial.join(file), &bytes)?;
     }
-    let manifest = Manifest { format: 1, state: state.clone(), plan_sha256: sha256(plan.as_bytes()), files };
+    let manifest =
+        Manifest { format: 2, state: state.clone(), n_update, plan_sha256: sha256(plan.as_bytes()), files };
     let text =
         serde_json::to_vec_pretty(&manifest).map_err(TrainError::engine("cannot encode the manifest"))?;
     write_synced(&partial.join(MANIFEST), &text)?;
@@ -86,10 +110,37 @@ pub fn write<M: Module>(
     }
     fs::rename(&partial, &whole).map_err(TrainError::file("finish the checkpoint", &whole))?;
     sync_folder(&parent)?;
-    for old in list(run_dir)?.iter().rev().skip(keep_last) {
-        fs::remove_dir_all(old).map_err(TrainError::file("remove the old checkpoint", old))?;
-    }
     Ok(whole)
+}
+
+/// Keeps the weights of the best look, in place of those kept before.
+///
+/// # Errors
+/// [`TrainError::File`]; the best before it stay as they are.
+pub fn write_best<M: Module>(
+    run_dir: &Path,
+    module: &M,
+    state: &RunState,
+    plan: &str,
+) -> Result<(), TrainError> {
+    write_folder(run_dir, BEST, &[(WEIGHTS, weights(module))], (state, 0), plan).map(|_| ())
+}
+
+/// Puts the weights of the best look into `module`; `None` where there was no look.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_best<M: Module>(
+    run_dir: &Path,
+    module: M,
+    plan: &str,
+    device: &Device,
+) -> Result<Option<M>, TrainError> {
+    let folder = folder(run_dir).join(BEST);
+    if !folder.exists() {
+        return Ok(None);
+    }
+    read(&folder, module, Some(plan), device).map(|(module, ..)| Some(module))
 }
 
 /// The newest checkpoint whose hashes hold; damaged ones are passed over and named to `report`.
@@ -128,10 +179,15 @@ pub fn read<M: Module>(
         return Err(damaged(format!("it lacks a fitting {missing}")));
     }
     let inner = device.clone().inner();
-    let moments = from_safetensors(checkpoint, MOMENTS)?.into_iter().map(|(name, (shape, values))| {
+    let kept = if manifest.files.contains_key(MOMENTS) {
+        from_safetensors(checkpoint, MOMENTS)?
+    } else {
+        Tensors::new()
+    };
+    let moments = kept.into_iter().map(|(name, (shape, values))| {
         (name, Tensor::<1>::from_data(TensorData::new(values, shape), &inner))
     });
-    Ok((module, AdamW::from_tensors(manifest.state.step, moments), manifest.state))
+    Ok((module, AdamW::from_tensors(manifest.n_update, moments), manifest.state))
 }
 
 /// Whole checkpoint folders, oldest first.
@@ -188,7 +244,7 @@ pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), TrainError> 
     file.sync_all().map_err(TrainError::file("write", path))
 }
 
-fn sync_folder(path: &Path) -> Result<(), TrainError> {
+pub(crate) fn sync_folder(path: &Path) -> Result<(), TrainError> {
     // A folder can be opened and synced on Unix only; elsewhere the rename itself is what there is.
     #[cfg(unix)]
     File::open(path).and_then(|folder| folder.sync_all()).map_err(TrainError::file("sync", path))?;

@@ -30,17 +30,25 @@ pub enum TrainError {
         /// The contradiction.
         what: String,
     },
-    /// A run directory that holds another run.
-    #[error("the run directory already holds a run: {}", path.display())]
-    RunExists {
-        /// The directory.
+    /// A folder that holds a stage of another plan.
+    #[error("the folder holds a stage that was run by another plan: {}", path.display())]
+    OtherPlan {
+        /// The stage's folder.
         path: PathBuf,
     },
-    /// `--resume` without anything to resume from.
-    #[error("no whole checkpoint to resume from: {}", path.display())]
-    NoCheckpoint {
-        /// The run directory.
+    /// A folder without a run in it.
+    #[error("no run lies there: {}", path.display())]
+    NoRun {
+        /// The folder.
         path: PathBuf,
+    },
+    /// A sample that cannot be used, where the recipe wants none left out.
+    #[error("sample {id} cannot be used: {reason}")]
+    Strict {
+        /// The sample.
+        id: String,
+        /// Why not.
+        reason: String,
     },
     /// A checkpoint whose files do not match its manifest or the plan.
     #[error("the checkpoint is damaged: {what}: {}", path.display())]
@@ -52,15 +60,17 @@ pub enum TrainError {
     },
     /// The loss or the gradient is no longer a number.
     #[error(
-        "the {what} is not a number at step {step} (samples {first_seed}…); last good checkpoint: {last_good}"
+        "the {what} is not a number in stage {stage} at step {step} (samples {ids}); last good checkpoint: {last_good}"
     )]
     NotANumber {
         /// `loss` or `gradient norm`.
         what: &'static str,
+        /// The stage.
+        stage: String,
         /// The step that failed.
         step: u64,
-        /// Seed of the first picture of the failed step.
-        first_seed: u64,
+        /// Names of the step's samples.
+        ids: String,
         /// Name of the newest whole checkpoint, or `none`.
         last_good: String,
     },
@@ -109,15 +119,19 @@ impl Hint for TrainError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Recipe { .. } | Self::Setting { .. } => {
-                Some("compare with training/recipes/demo-sft.toml, which spells out every key")
+                Some("compare with training/recipes/demo/pipeline.toml, which uses every table")
             }
-            Self::RunExists { .. } => Some("add --resume to go on with it, or name another --out directory"),
-            Self::NoCheckpoint { .. } => Some("start the run without --resume"),
+            Self::OtherPlan { .. } => Some(
+                "undo the change of the recipe, remove the stage's folder to run it again, or name another --out",
+            ),
+            Self::NoRun { .. } => Some("start one with `eosin train run`"),
+            Self::Strict { .. } => Some("mend the sample, or set strict=false to leave such samples out"),
             Self::Checkpoint { .. } => {
-                Some("remove the damaged checkpoint folder; --resume then takes the one before it")
+                Some("remove the damaged folder; `eosin train resume` then takes the one before it")
             }
             Self::NotANumber { .. } => Some(
-                "lower optim.lr or optim.clip_norm, then go on from the last good checkpoint with --resume",
+                "lower the stage's optim.lr or optim.clip_norm; what was checkpointed stays, but another rate is \
+                 another plan: copy the last good checkpoint's weights or run the stage again",
             ),
             _ => None,
         }

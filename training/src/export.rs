@@ -5,19 +5,11 @@
 //! template and the sampling defaults written here are the ones that the training used. `tests/stages.rs`
 //! asks both forms the same questions.
 
-pub mod bundle; // SESSION
-
-use std::fs;
-use std::path::Path;
-
-use eosin_model::qwen::Qwen;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
-use crate::checkpoint::write_synced;
 use crate::error::TrainError;
-use crate::recipe::{Plan, SpecialIds};
-use crate::sft::Run;
+use crate::recipe::{ImageRecipe, SpecialIds};
 
 /// `ChatML` with Qwen's picture marks and, other than Qwen's own, no default instruction (SPEC 10.5): a small
 /// model should not spend a tenth of its context on a sentence that never changes.
@@ -45,42 +37,13 @@ pub const CHAT_TEMPLATE: &str = "\
 /// Words on every card and manifest of a model that learned from drawn tissue.
 pub const NOTICE: &str = "demonstration on drawn tissue, not for diagnosis";
 
-/// Writes the run's model as a Hugging Face folder.
-///
-/// # Errors
-/// [`TrainError::File`].
-pub fn write_hf_folder(run: &Run, dir: &Path) -> Result<(), TrainError> {
-    fs::create_dir_all(dir).map_err(TrainError::file("create the folder", dir))?;
-    let special = run.encoder().special();
-    let n_vocab = run.encoder().tokenizer().get_vocab_size(true);
-    let plan = run.plan();
-    let texts = [
-        ("config.json", pretty(&plan.recipe.model.to_hf_config(n_vocab, special))?),
-        ("generation_config.json", pretty(&generation_config(special))?),
-        ("preprocessor_config.json", pretty(&preprocessor_config(plan))?),
-        ("tokenizer_config.json", pretty(&tokenizer_config())?),
-        ("chat_template.jinja", CHAT_TEMPLATE.to_owned()),
-    ];
-    for (name, text) in texts {
-        write_synced(&dir.join(name), text.as_bytes())?;
-    }
-    let tokenizer = dir.join("tokenizer.json");
-    run.encoder()
-        .tokenizer()
-        .save(&tokenizer, true)
-        .map_err(TrainError::engine("cannot write the tokenizer"))?;
-    write_synced(&dir.join("model.safetensors"), &weights(run.model())?)
-}
-
-/// Pixels of a picture of the recipe's size; views are brought to between two thirds of them and all.
-pub(crate) fn preprocessor_config(plan: &Plan) -> Value {
-    let side = plan.recipe.data.image_px;
-    let max_pixels = side * side;
+/// How pictures are prepared, within the bounds of a recipe.
+pub(crate) fn preprocessor_config(image: &ImageRecipe) -> Value {
     json!({
         "image_processor_type": "Qwen2VLImageProcessor",
         "processor_class": "Qwen2_5_VLProcessor",
-        "min_pixels": max_pixels * 2 / 3,
-        "max_pixels": max_pixels,
+        "min_pixels": image.min_pixels,
+        "max_pixels": image.max_pixels,
         "patch_size": 14,
         "temporal_patch_size": 2,
         "merge_size": 2,
@@ -124,10 +87,9 @@ pub(crate) fn pretty(value: &Value) -> Result<String, TrainError> {
     Ok(text)
 }
 
-/// The weights in Hugging Face's names as the bytes of a safetensors file.
-fn weights(model: &Qwen) -> Result<Vec<u8>, TrainError> {
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = model
-        .named_weights()
+/// Weights as the bytes of a safetensors file.
+pub(crate) fn safetensors_bytes(weights: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result<Vec<u8>, TrainError> {
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = weights
         .into_iter()
         .map(|(name, shape, values)| {
             (name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())

@@ -1,209 +1,178 @@
-//! What a training run was asked to do, and the complete, checked plan that comes of it.
+//! What a training run was asked to do: one TOML file for a whole pipeline of stages.
 //!
-//! A [`Recipe`] is TOML that spells out everything that changes a result; unknown keys are refused, so a
-//! misspelt one cannot silently train something else. [`Recipe::resolve`] checks the values against each
-//! other and gives a [`Plan`], the only thing that the stages read; the run directory keeps it as
-//! `plan.toml`. `tests/stages.rs` proves the refusals.
+//! Unknown keys are refused, so a misspelt one cannot silently train something else. [`Recipe::resolve`]
+//! checks the values against each other and gives a [`Plan`], the only thing that the stages read; each
+//! stage's part of it ([`StagePlan`]) is kept in the stage's folder, with every default spelt out, and a
+//! checkpoint belongs to exactly one. `tests/train_pipeline.rs` proves the refusals.
 
-use std::path::Path;
+mod model;
+mod source;
+mod stage;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::stub::clip::ClipModelRecipe;
 
-/// A training recipe as written by a person.
+pub use model::{ModelRecipe, SpecialIds, TextRecipe, VisionRecipe};
+pub use source::{Files, PhantomRecipe, SourceRecipe};
+pub use stage::{
+    CheckpointRecipe, Curve, Keep, Kind, LoraRecipe, OptimRecipe, Part, Share, Stage, TuneSettings,
+    ValidateRecipe,
+};
+
+/// A pipeline as written by a person.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// Version of this format: 1.
+    /// Version of this format: 2.
     pub schema: u32,
-    /// Name of the model that comes out.
+    /// Name of the run and of the models that come out.
     pub name: String,
-    /// `sft`.
-    pub stage: String,
-    /// Seed of the weights, of the order and of every choice of the run.
+    /// Seed of the weights, of the order and of every choice.
     pub seed: u64,
-    /// The pictures and what is asked about them.
-    pub data: DataRecipe,
-    /// Sizes of the model.
-    pub model: ModelRecipe,
-    /// The descent.
-    pub optim: OptimRecipe,
-    /// Checks on pictures that are never trained on.
-    pub validate: ValidateRecipe,
-    /// What is kept on disk.
-    pub checkpoint: CheckpointRecipe,
+    /// Whether the first sample that cannot be used ends the run; otherwise it is left out, counted and listed.
+    #[serde(default)]
+    pub strict: bool,
+    /// The words of a VLM that is trained from nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerRecipe>,
+    /// Sizes of a VLM that is trained from nothing, and how it sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelRecipe>,
+    /// Sizes and words of a CLIP model that is trained from nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<ClipModelRecipe>,
+    /// Pictures as the VLM sees them.
+    #[serde(default)]
+    pub image: ImageRecipe,
+    /// Where samples come from, by the names that stages use.
+    pub sources: BTreeMap<String, SourceRecipe>,
+    /// The stages, in the order in which they run.
+    #[serde(rename = "stage")]
+    pub stages: Vec<Stage>,
+    /// The questions that every finished VLM stage is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exam: Option<ExamRecipe>,
+    /// What `--fast` sets: keys and values as `--set` takes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fast: Vec<String>,
 }
 
-/// The pictures and what is asked about them.
+/// A byte-level BPE vocabulary, trained on the words of the phantoms.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DataRecipe {
-    /// Phantoms of the training split before they come again; validation and test have splits of their own
-    /// that no training index reaches.
-    pub phantoms: u64,
-    /// Side of the square pictures, a multiple of 28.
-    pub image_px: u32,
-    /// Conversations about each picture in one step; each attends to the picture and to itself only.
-    pub rows_per_image: usize,
-    /// Questions and answers in a conversation.
-    pub turns_per_row: usize,
-    /// Share of the conversations that only describe the picture, at the start of the run and after
-    /// `caption_steps`: a description is the densest teacher of the vision tower, questions are what is
-    /// asked later.
-    pub caption_share: [f64; 2],
-    /// Steps over which `caption_share` moves from its first to its second value.
-    pub caption_steps: u64,
-    /// Most tokens of a conversation; longer ones lose whole turns from the end, never a part of a picture.
-    pub max_tokens: usize,
-    /// Vocabulary of the tokenizer that is trained on the phantoms' words.
+pub struct TokenizerRecipe {
+    /// Tokens, special ones included.
     pub vocabulary: usize,
-    /// Phantoms whose words the tokenizer is trained on.
-    pub vocabulary_phantoms: usize,
-    /// Threads that draw ahead of the training.
-    pub draw_threads: usize,
+    /// Phantoms whose words it is trained on.
+    pub phantoms: u64,
 }
 
-/// Sizes of a Qwen2.5-VL model (SPEC 10.1), without the vocabulary, which the tokenizer decides.
+/// Bounds of the pictures' areas.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelRecipe {
-    /// The decoder.
-    pub text: TextRecipe,
-    /// The vision tower.
-    pub vision: VisionRecipe,
+#[serde(deny_unknown_fields, default)]
+pub struct ImageRecipe {
+    /// Fewest pixels; smaller pictures are enlarged.
+    pub min_pixels: u64,
+    /// Most pixels; larger pictures are made smaller.
+    pub max_pixels: u64,
 }
 
-/// Sizes of the decoder.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TextRecipe {
-    /// Width.
-    pub hidden: usize,
-    /// Width of the gated MLP.
-    pub intermediate: usize,
-    /// Blocks.
-    pub layers: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Key and value heads.
-    pub kv_heads: usize,
-    /// Rotary frequencies for time, row and column; they add up to half a head.
-    pub mrope_section: [usize; 3],
-    /// Base of the rotary frequencies.
-    pub rope_theta: f64,
-    /// Longest context that the exported model states.
-    pub max_positions: usize,
+impl Default for ImageRecipe {
+    fn default() -> Self {
+        Self { min_pixels: 3136, max_pixels: 589_824 }
+    }
 }
 
-/// Sizes of the vision tower.
+/// The questions that every finished VLM stage is asked.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct VisionRecipe {
-    /// Width.
-    pub hidden: usize,
-    /// Width of the gated MLP.
-    pub intermediate: usize,
-    /// Blocks.
-    pub depth: usize,
-    /// Heads.
-    pub heads: usize,
-    /// Every n-th block sees the whole picture, the others their window only (`clip.vision.n_wa_pattern`).
-    pub full_attention_every: usize,
-}
-
-/// The descent: `AdamW` with warm-up and cosine.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OptimRecipe {
-    /// Highest learning rate.
-    pub lr: f64,
-    /// Learning rate at the end, as a part of `lr`.
-    pub lr_floor: f64,
-    /// Steps of linear warm-up.
-    pub warmup_steps: u64,
-    /// Steps of the run.
-    pub steps: u64,
-    /// Where above 0, the schedule also moves with the clock and the run ends after so many minutes of
-    /// training. Such a run resumes whole, but not bit for bit: the clock is not repeatable.
-    pub max_minutes: f64,
-    /// Pictures in a step.
-    pub images_per_step: usize,
-    /// Pictures that are in memory at once; a step adds up the gradients of several such parts, weighted
-    /// by their tokens, so that the division does not change the result beyond rounding.
-    pub images_per_part: usize,
-    /// Decay of the first moment.
-    pub beta_1: f64,
-    /// Decay of the second moment.
-    pub beta_2: f64,
-    /// Added to the root of the second moment.
-    pub epsilon: f64,
-    /// Decoupled weight decay of matrices; vectors have none.
-    pub weight_decay: f64,
-    /// Longest gradient; longer ones are shortened to it.
-    pub clip_norm: f64,
-}
-
-/// Checks on pictures that are never trained on.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ValidateRecipe {
-    /// Steps between checks; 0 switches them off.
-    pub every_steps: u64,
-    /// Pictures whose loss is taken.
-    pub loss_images: usize,
-    /// Pictures whose multiple-choice questions are answered by greedy generation.
-    pub answer_images: usize,
-    /// Longest answer.
+pub struct ExamRecipe {
+    /// Sources under `[sources]`, by the name of the table's column.
+    pub sources: BTreeMap<String, String>,
+    /// Samples of each that are asked.
+    pub samples: u64,
+    /// Longest answer in tokens.
     pub max_new_tokens: usize,
+    /// Pairs of stages that are compared on the same questions.
+    #[serde(default)]
+    pub compare: Vec<[String; 2]>,
 }
 
-/// What is kept on disk.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CheckpointRecipe {
-    /// Steps between checkpoints.
-    pub every_steps: u64,
-    /// Checkpoints that stay; older ones go once a newer one is whole.
-    pub keep_last: usize,
-}
-
-/// A recipe that was checked: what the stages run.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A recipe that was checked.
+#[derive(Clone, PartialEq, Debug)]
 pub struct Plan {
     /// The checked values.
     pub recipe: Recipe,
+}
+
+/// What one stage does, complete: all that its result depends on.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StagePlan {
     /// Version of the program that made the plan.
     pub program: String,
+    /// Seed of the pipeline.
+    pub seed: u64,
+    /// Whether a sample that cannot be used ends the run.
+    pub strict: bool,
+    /// Hash of the weights and words that the stage starts from; empty for `init`.
+    pub parent_sha256: String,
+    /// Pictures as the VLM sees them.
+    pub image: ImageRecipe,
+    /// The stage.
+    pub stage: Stage,
+    /// Its sources and those of its looks at validation data.
+    pub sources: BTreeMap<String, SourceRecipe>,
+    /// The words, where the stage belongs to a VLM that began with nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerRecipe>,
+    /// Sizes of the VLM, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelRecipe>,
+    /// Sizes and words of the CLIP model, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<ClipModelRecipe>,
 }
 
 impl Recipe {
-    /// Reads a recipe and applies `key=value` settings (`optim.lr=1e-3`) to it.
+    /// Reads a recipe and applies `key=value` settings (`stage.sft.optim.lr=1e-3`) to it; `fast` applies the
+    /// recipe's own list for a quick run first.
     ///
     /// # Errors
     /// [`TrainError::Recipe`] and [`TrainError::Setting`] with the key that no recipe has.
-    pub fn read(path: &Path, settings: &[String]) -> Result<Self, TrainError> {
+    pub fn read(path: &Path, pace: Pace, settings: &[String]) -> Result<Self, TrainError> {
         let text = std::fs::read_to_string(path).map_err(TrainError::file("read the recipe", path))?;
-        Self::parse(&text, settings).map_err(|error| match error {
+        let mut recipe = Self::parse(&text, pace, settings).map_err(|error| match error {
             TrainError::Recipe { what, .. } => TrainError::Recipe { what, path: path.to_owned() },
             other => other,
-        })
+        })?;
+        // Files are named as seen from the recipe.
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        for source in recipe.sources.values_mut() {
+            source.rebase(&folder);
+        }
+        Ok(recipe)
     }
 
     /// [`Recipe::read`] from text in memory.
     ///
     /// # Errors
     /// As [`Recipe::read`].
-    pub fn parse(text: &str, settings: &[String]) -> Result<Self, TrainError> {
+    pub fn parse(text: &str, pace: Pace, settings: &[String]) -> Result<Self, TrainError> {
         let refuse = |error: toml::de::Error| TrainError::Recipe {
-            what: error.message().lines().next().unwrap_or("not TOML").to_owned(),
-            path: "recipe".into(),
+            what: said(&error, text),
+            path: PathBuf::from("recipe"),
         };
         let mut table: toml::Table = text.parse().map_err(refuse)?;
         // The file itself first, so that a bad `--set` is not blamed on it or the other way round.
-        let mut recipe: Self = table.clone().try_into().map_err(refuse)?;
-        for setting in settings {
+        let mut recipe: Self = toml::from_str(text).map_err(refuse)?;
+        let quick = if pace == Pace::Fast { recipe.fast.clone() } else { Vec::new() };
+        for setting in quick.iter().chain(settings) {
             apply(&mut table, setting)?;
             recipe = table.clone().try_into().map_err(|error: toml::de::Error| TrainError::Setting {
                 setting: setting.clone(),
@@ -219,205 +188,131 @@ impl Recipe {
     /// [`TrainError::Plan`] with the first contradiction.
     pub fn resolve(self) -> Result<Plan, TrainError> {
         let refuse = |what: String| Err(TrainError::Plan { what });
-        if self.schema != 1 {
+        if self.schema != 2 {
             return refuse(format!(
-                "schema {} is not known to this version, which reads schema 1",
+                "schema {} is not known to this version, which reads schema 2",
                 self.schema
             ));
         }
-        if self.stage != "sft" {
-            return refuse(format!("stage `{}` is not known: this version runs `sft`", self.stage));
+        if self.stages.is_empty() {
+            return refuse("it has no [[stage]]".into());
         }
-        let data = &self.data;
-        if data.image_px == 0 || !data.image_px.is_multiple_of(28) || data.image_px > 2800 {
-            return refuse("data.image_px must be a multiple of 28 up to 2800".into());
+        if self.image.min_pixels > self.image.max_pixels || self.image.max_pixels > 1 << 26 {
+            return refuse("image.min_pixels and image.max_pixels exclude each other".into());
         }
-        let positive = [
-            ("data.phantoms", data.phantoms as usize),
-            ("data.rows_per_image", data.rows_per_image),
-            ("data.turns_per_row", data.turns_per_row),
-            ("data.draw_threads", data.draw_threads),
-            ("data.vocabulary_phantoms", data.vocabulary_phantoms),
-            ("optim.images_per_step", self.optim.images_per_step),
-            ("optim.images_per_part", self.optim.images_per_part),
-            ("checkpoint.keep_last", self.checkpoint.keep_last),
-            ("optim.steps", self.optim.steps as usize),
-            ("checkpoint.every_steps", self.checkpoint.every_steps as usize),
-        ];
-        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return refuse(format!("{name} must be at least 1"));
+        if let Some(model) = &self.model {
+            model.check()?;
         }
-        if data.caption_share.iter().any(|share| !(0.0..=1.0).contains(share)) {
-            return refuse("data.caption_share must lie in 0…1".into());
+        for (name, source) in &self.sources {
+            source.check(name)?;
         }
-        self.model.check()?;
-        let optim = &self.optim;
-        let in_range = [
-            ("optim.lr", optim.lr > 0.0 && optim.lr < 1.0),
-            ("optim.lr_floor", (0.0..=1.0).contains(&optim.lr_floor)),
-            ("optim.beta_1", (0.0..1.0).contains(&optim.beta_1)),
-            ("optim.beta_2", (0.0..1.0).contains(&optim.beta_2)),
-            ("optim.epsilon", optim.epsilon > 0.0),
-            ("optim.weight_decay", (0.0..=1.0).contains(&optim.weight_decay)),
-            ("optim.clip_norm", optim.clip_norm > 0.0),
-            ("optim.max_minutes", optim.max_minutes >= 0.0),
-        ];
-        if let Some((name, _)) = in_range.iter().find(|(_, ok)| !ok) {
-            return refuse(format!("{name} is out of its range"));
+        for (idx, stage) in self.stages.iter().enumerate() {
+            stage.check(&self.stages[..idx])?;
+            let missing = |name: &&String| !name.is_empty() && !self.sources.contains_key(*name);
+            let mut names = stage.data.iter().map(|share| &share.source);
+            if let Some(name) = names.find(missing).or(Some(&stage.validate.source).filter(missing)) {
+                return refuse(format!("stage {}: there is no source `{name}`", stage.name));
+            }
+            if stage.from == "init" {
+                let has = match stage.kind {
+                    Kind::Clip => self.clip.is_some(),
+                    _ => self.model.is_some() && self.tokenizer.is_some(),
+                };
+                if !has {
+                    let tables = if stage.kind == Kind::Clip { "[clip]" } else { "[model] and [tokenizer]" };
+                    return refuse(format!("stage {} starts from nothing, which needs {tables}", stage.name));
+                }
+            }
+            // A picture must never be cut: the longest that can come has to fit with room for words.
+            let (tune, most) = (stage.tune(), self.image.max_pixels / 784);
+            if stage.kind != Kind::Clip && most + 16 > tune.max_tokens as u64 {
+                return refuse(format!(
+                    "stage {}: a picture may take {most} tokens (image.max_pixels), which tune.max_tokens = {} \
+                     cannot hold",
+                    stage.name, tune.max_tokens
+                ));
+            }
         }
-        Ok(Plan { recipe: self, program: format!("eosin {}", env!("CARGO_PKG_VERSION")) })
+        if let Some(exam) = &self.exam {
+            if let Some(name) = exam.sources.values().find(|name| !self.sources.contains_key(*name)) {
+                return refuse(format!("exam: there is no source `{name}`"));
+            }
+            let known = |name: &String| self.stages.iter().any(|stage| stage.name == *name);
+            if let Some(name) = exam.compare.iter().flatten().find(|name| !known(name)) {
+                return refuse(format!("exam.compare: there is no stage `{name}`"));
+            }
+        }
+        Ok(Plan { recipe: self })
     }
 }
 
-impl ModelRecipe {
-    fn check(&self) -> Result<(), TrainError> {
-        let refuse = |what: String| Err(TrainError::Plan { what });
-        let Self { text, vision } = self;
-        let sizes = [
-            ("model.text.hidden", text.hidden),
-            ("model.text.intermediate", text.intermediate),
-            ("model.text.layers", text.layers),
-            ("model.text.heads", text.heads),
-            ("model.text.kv_heads", text.kv_heads),
-            ("model.vision.hidden", vision.hidden),
-            ("model.vision.intermediate", vision.intermediate),
-            ("model.vision.depth", vision.depth),
-            ("model.vision.heads", vision.heads),
-            ("model.vision.full_attention_every", vision.full_attention_every),
-        ];
-        if let Some((name, value)) = sizes.iter().find(|(_, value)| *value == 0 || *value > 1 << 20) {
-            return refuse(format!("{name} = {value} is out of its range"));
-        }
-        if !text.hidden.is_multiple_of(text.heads) || !text.heads.is_multiple_of(text.kv_heads) {
-            return refuse("model.text.hidden must divide into heads, and heads into kv_heads".into());
-        }
-        let head = text.hidden / text.heads;
-        if text.mrope_section.iter().sum::<usize>() * 2 != head {
-            return refuse(format!("model.text.mrope_section must add up to {}, half a head", head / 2));
-        }
-        if !vision.hidden.is_multiple_of(vision.heads) || !(vision.hidden / vision.heads).is_multiple_of(4) {
-            return refuse("model.vision.hidden must divide into heads of a multiple of 4".into());
-        }
-        Ok(())
-    }
-
-    /// The model as Qwen2.5-VL's `config.json` says it, for `vocabulary` tokens and the special tokens'
-    /// ids (SPEC 10.1, 10.6; the flat form of the first release).
-    pub fn to_hf_config(&self, vocabulary: usize, special: &SpecialIds) -> serde_json::Value {
-        let Self { text, vision } = self;
-        let full: Vec<usize> =
-            (0..vision.depth).filter(|idx| (idx + 1).is_multiple_of(vision.full_attention_every)).collect();
-        let vision_config = serde_json::json!({
-            "model_type": "qwen2_5_vl",
-            "depth": vision.depth,
-            "hidden_size": vision.hidden,
-            "hidden_act": "silu",
-            "intermediate_size": vision.intermediate,
-            "num_heads": vision.heads,
-            "in_channels": 3,
-            "in_chans": 3,
-            "out_hidden_size": text.hidden,
-            "patch_size": 14,
-            "spatial_merge_size": 2,
-            "spatial_patch_size": 14,
-            "temporal_patch_size": 2,
-            "tokens_per_second": 2,
-            "window_size": 112,
-            "fullatt_block_indexes": full,
-        });
-        serde_json::json!({
-            "architectures": ["Qwen2_5_VLForConditionalGeneration"],
-            "model_type": "qwen2_5_vl",
-            "hidden_size": text.hidden,
-            "intermediate_size": text.intermediate,
-            "num_hidden_layers": text.layers,
-            "num_attention_heads": text.heads,
-            "num_key_value_heads": text.kv_heads,
-            "hidden_act": "silu",
-            "rms_norm_eps": 1e-6,
-            "rope_theta": text.rope_theta,
-            "rope_scaling": { "type": "mrope", "mrope_section": text.mrope_section },
-            "max_position_embeddings": text.max_positions,
-            "max_window_layers": text.layers,
-            "sliding_window": text.max_positions,
-            "use_sliding_window": false,
-            "attention_dropout": 0.0,
-            "initializer_range": 0.02,
-            "tie_word_embeddings": true,
-            "vocab_size": vocabulary,
-            "torch_dtype": "float32",
-            "bos_token_id": special.end_of_text,
-            "eos_token_id": special.im_end,
-            "pad_token_id": special.end_of_text,
-            "vision_start_token_id": special.vision_start,
-            "vision_end_token_id": special.vision_end,
-            "vision_token_id": special.vision_pad,
-            "image_token_id": special.image_pad,
-            "video_token_id": special.video_pad,
-            "vision_config": vision_config,
-        })
-    }
-}
-
-/// Ids of the tokens that Qwen2.5-VL gives a meaning (SPEC 10.5).
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "each is the id of the token of the same name")]
-pub struct SpecialIds {
-    pub end_of_text: u32,
-    pub im_start: u32,
-    pub im_end: u32,
-    pub vision_start: u32,
-    pub vision_end: u32,
-    pub vision_pad: u32,
-    pub image_pad: u32,
-    pub video_pad: u32,
-}
-
-impl SpecialIds {
-    /// Looks the tokens up by their names.
-    ///
-    /// # Errors
-    /// [`TrainError::Plan`] naming the token that the tokenizer lacks.
-    pub fn find(tokenizer: &tokenizers::Tokenizer) -> Result<Self, TrainError> {
-        let id = |name: &str| {
-            tokenizer.token_to_id(name).ok_or_else(|| TrainError::plan(format!("the tokenizer lacks {name}")))
-        };
-        Ok(Self {
-            end_of_text: id("<|endoftext|>")?,
-            im_start: id("<|im_start|>")?,
-            im_end: id("<|im_end|>")?,
-            vision_start: id("<|vision_start|>")?,
-            vision_end: id("<|vision_end|>")?,
-            vision_pad: id("<|vision_pad|>")?,
-            image_pad: id("<|image_pad|>")?,
-            video_pad: id("<|video_pad|>")?,
-        })
-    }
+/// Whether a pipeline runs as written or in minutes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// As written.
+    Full,
+    /// With the recipe's own `fast` settings: every stage, hardly any steps.
+    Fast,
 }
 
 impl Plan {
-    /// The plan as TOML, for the run directory.
+    /// The stage of a name.
+    pub fn stage(&self, name: &str) -> Option<&Stage> {
+        self.recipe.stages.iter().find(|stage| stage.name == name)
+    }
+
+    /// All that the result of a stage depends on, its parent named by hash.
+    pub fn stage_plan(&self, stage: &Stage, parent_sha256: &str) -> StagePlan {
+        let recipe = &self.recipe;
+        let used = |name: &String| {
+            stage.data.iter().any(|share| share.source == *name) || stage.validate.source == *name
+        };
+        let is_clip = stage.kind == Kind::Clip;
+        StagePlan {
+            program: format!("eosin {}", env!("CARGO_PKG_VERSION")),
+            seed: recipe.seed,
+            strict: recipe.strict,
+            parent_sha256: parent_sha256.to_owned(),
+            image: recipe.image.clone(),
+            stage: stage.clone(),
+            sources: recipe
+                .sources
+                .iter()
+                .filter(|(name, _)| used(name))
+                .map(|(name, source)| (name.clone(), source.clone()))
+                .collect(),
+            tokenizer: recipe.tokenizer.clone().filter(|_| !is_clip),
+            model: recipe.model.clone().filter(|_| !is_clip),
+            clip: recipe.clip.clone().filter(|_| is_clip),
+        }
+    }
+}
+
+impl StagePlan {
+    /// The plan as TOML, for the stage's folder.
     ///
     /// # Errors
     /// [`TrainError::Plan`] where a value has no TOML form.
     pub fn to_toml(&self) -> Result<String, TrainError> {
         toml::to_string_pretty(self).map_err(|error| TrainError::plan(error.to_string()))
     }
+}
 
-    /// Reads `plan.toml` of a run directory.
-    ///
-    /// # Errors
-    /// [`TrainError::Recipe`] where it is not a plan.
-    pub fn read(path: &Path) -> Result<Self, TrainError> {
-        let text = std::fs::read_to_string(path).map_err(TrainError::file("read the plan", path))?;
-        toml::from_str(&text).map_err(|error| TrainError::Recipe {
-            what: error.message().lines().next().unwrap_or("not TOML").to_owned(),
-            path: path.to_owned(),
-        })
+/// A parser's complaint with its line, on one line.
+fn said(error: &toml::de::Error, text: &str) -> String {
+    let what = error.message().lines().next().unwrap_or("not TOML");
+    match error.span() {
+        Some(span) => {
+            let line = text[..span.start.min(text.len())].matches('\n').count() + 1;
+            format!("{what} (line {line})")
+        }
+        None => what.to_owned(),
     }
 }
 
-/// Sets `a.b.c=value`; the value is TOML, or text where it is not.
+/// Sets `a.b.c=value`; the value is TOML, or text where it is not. In a list of tables the entry is the one of
+/// that `name`: `stage.sft.optim.lr=1e-3`. Tables and keys that have defaults may be absent; a key that no
+/// recipe has is refused when the whole is read again.
 fn apply(table: &mut toml::Table, setting: &str) -> Result<(), TrainError> {
     let refuse = |what: &str| TrainError::Setting { setting: setting.to_owned(), what: what.to_owned() };
     let (key, value) = setting.split_once('=').ok_or_else(|| refuse("it is not key=value"))?;
@@ -428,17 +323,28 @@ fn apply(table: &mut toml::Table, setting: &str) -> Result<(), TrainError> {
         .unwrap_or_else(|| toml::Value::String(value.to_owned()));
     let (path, last) = key.trim().rsplit_once('.').unwrap_or(("", key.trim()));
     let mut place = table;
-    for name in path.split('.').filter(|name| !name.is_empty()) {
-        place = place
-            .get_mut(name)
-            .and_then(toml::Value::as_table_mut)
-            .ok_or_else(|| refuse("the recipe has no such key"))?;
+    let mut names = path.split('.').filter(|name| !name.is_empty());
+    while let Some(name) = names.next() {
+        let next = place.entry(name).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        place = match next {
+            toml::Value::Table(table) => table,
+            toml::Value::Array(list) => {
+                let entry = names.next().ok_or_else(|| refuse("name the entry of the list"))?;
+                let own =
+                    |item: &&mut toml::Value| item.get("name").and_then(toml::Value::as_str) == Some(entry);
+                list.iter_mut()
+                    .find(own)
+                    .and_then(toml::Value::as_table_mut)
+                    .ok_or_else(|| refuse("the list has no entry of that name"))?
+            }
+            _ => return Err(refuse("the recipe has no such key")),
+        };
     }
-    let old = place.get_mut(last).ok_or_else(|| refuse("the recipe has no such key"))?;
     // `optim.lr=1` is meant as 1.0.
-    *old = match (&*old, value) {
-        (toml::Value::Float(_), toml::Value::Integer(whole)) => toml::Value::Float(whole as f64),
+    let value = match (place.get(last), value) {
+        (Some(toml::Value::Float(_)), toml::Value::Integer(whole)) => toml::Value::Float(whole as f64),
         (_, value) => value,
     };
+    place.insert(last.to_owned(), value);
     Ok(())
 }

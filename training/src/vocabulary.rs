@@ -18,7 +18,7 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer, TokenizerBuilder
 
 use crate::error::TrainError;
 use crate::phantom::{self, Examiner, Phantom, Settings, Split, Style};
-use crate::recipe::DataRecipe;
+use crate::recipe::TokenizerRecipe;
 
 /// How Qwen2 cuts text into words before merging (SPEC 10.5).
 const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -50,17 +50,17 @@ const COMMON: &str = "system\nuser\nassistant\nYou are a helpful assistant.\n\
 /// # Errors
 /// [`TrainError::Plan`] where it is too small to hold all bytes, [`TrainError::Engine`] where the trainer
 /// refuses.
-pub fn train(data: &DataRecipe) -> Result<Tokenizer, TrainError> {
+pub fn train(recipe: &TokenizerRecipe) -> Result<Tokenizer, TrainError> {
     let n_added = SPECIAL_TOKENS.len() + TAGS.len();
-    if data.vocabulary < 256 + n_added {
+    if recipe.vocabulary < 256 + n_added {
         return Err(TrainError::plan(format!(
-            "data.vocabulary is {} but all bytes and special tokens need {}",
-            data.vocabulary,
+            "tokenizer.vocabulary is {} but all bytes and special tokens need {}",
+            recipe.vocabulary,
             256 + n_added
         )));
     }
     let refuse = TrainError::engine("cannot train the vocabulary");
-    train_on(&corpus(data.vocabulary_phantoms as u64), data.vocabulary - n_added).map_err(refuse)
+    train_on(&corpus(recipe.phantoms), recipe.vocabulary - n_added).map_err(refuse)
 }
 
 /// Reads a `tokenizer.json`.

@@ -268,10 +268,14 @@ impl Qwen {
     /// [`ModelError::Batch`] where lengths differ; as [`Self::embed`] and [`mrope_positions`].
     pub fn forward_train(&self, batch: &TrainBatch) -> Result<TokenLoss, ModelError> {
         let Some(Taught { hidden, targets, places }) = self.forward_taught(batch)? else {
-            return Ok(TokenLoss { sum: Tensor::zeros([1], &self.device()), n_token: 0 });
+            return Ok(TokenLoss { sum: Tensor::zeros([1], &self.device()), n_token: 0, n_right: 0 });
         };
-        let sum = loss::cross_entropy_sum(self.text.logits(hidden), targets);
-        Ok(TokenLoss { sum, n_token: places.len() })
+        let logits = self.text.logits(hidden);
+        let n_token = places.len();
+        let likeliest = logits.clone().detach().argmax(1).reshape([n_token]);
+        let n_right: i64 = likeliest.equal(targets.clone()).int().sum().into_scalar();
+        let sum = loss::cross_entropy_sum(logits, targets);
+        Ok(TokenLoss { sum, n_token, n_right: n_right as usize })
     }
 
     /// ln p of every taught token and the entropy at its place, with their graphs: what losses of reinforcement

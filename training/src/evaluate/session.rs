@@ -8,11 +8,10 @@ use eosin_session::generate::{AskOptions, Cancel, Question, Session};
 use eosin_session::{BundleSource, StreamEvent};
 
 use super::exam::{About, Decoding, Preprocessing, Shown, Subject};
-use super::{Case, Item, Report, Said, evaluate};
-use crate::curriculum::{case, settings_of_size};
+use super::{Case, Form, Item, Report, Said, evaluate};
 use crate::data::IMAGE_MARK;
 use crate::error::TrainError;
-use crate::phantom::Split;
+use crate::phantom::{self, Examiner, Phantom, Question as Asked, Settings, Split, Style};
 
 /// A bundle that is asked as users ask it: its own template, its own style, one question after another.
 #[derive(Debug)]
@@ -131,8 +130,15 @@ pub fn examine(
     examination: &Examination,
     mut progress: impl FnMut(u64),
 ) -> Result<Report, TrainError> {
+<<<<<<< HEAD
     let mut session = Bundle::open(bundle, examination.device)?.session;
     let settings = settings_of_size(examination.image_px);
+=======
+    let source = BundleSource::Files { model: bundle.to_owned(), mmproj: None };
+    let mut session =
+        Session::open(&source, examination.device).map_err(TrainError::engine("cannot open the bundle"))?;
+    let settings = Settings { size_px: [examination.image_px; 2], ..Settings::default() };
+>>>>>>> 0599949 (Train by pipelines: one recipe of stages, each resumable in its own folder)
     let info = session.info();
     let subject = super::card::Subject {
         model: info.name.clone(),
@@ -158,4 +164,40 @@ fn ask(session: &mut Session, case: &Case, item: &Item) -> Result<Said, TrainErr
         ..AskOptions::default()
     };
     said(session, &question)
+}
+
+/// A phantom with every question that is clear-cut there: each topic as a four-option question, one yes-or-no
+/// question, and each topic open.
+pub fn case(seed: u64, settings: &Settings) -> Case {
+    let phantom = Phantom::draw(seed, settings);
+    let mut examiner = Examiner::new(&phantom.truth, Style::Cot, seed);
+    let topics = examiner.fair_topics();
+    let mut questions: Vec<Asked> = Vec::new();
+    questions.extend(topics.iter().filter_map(|topic| examiner.choice(*topic)));
+    questions.extend(examiner.yes_no());
+    questions.extend(topics.iter().filter_map(|topic| examiner.open(*topic)));
+    let items = questions.into_iter().filter_map(item).collect();
+    Case { seed, tile: phantom.tile, items }
+}
+
+/// A question as the evaluation scores it; captions have no single right answer.
+fn item(question: Asked) -> Option<Item> {
+    let form = match question.form {
+        phantom::Form::Choice => Form::MultipleChoice,
+        phantom::Form::YesNo => Form::YesNo,
+        phantom::Form::Open => Form::Open,
+        phantom::Form::Caption => return None,
+    };
+    // Yes-or-no questions have no topic of their own: the question itself is it.
+    let topic = question.topic.map_or_else(
+        || question.user.clone(),
+        |topic| {
+            serde_json::to_value(topic)
+                .ok()
+                .and_then(|name| name.as_str().map(str::to_owned))
+                .unwrap_or_default()
+        },
+    );
+    let options = question.options.iter().map(|option| (*option).to_owned()).collect();
+    Some(Item { topic, form, prompt: question.user, options, answer: question.gold })
 }

@@ -1,10 +1,10 @@
-//! How the learning rate moves: linear warm-up, then half a cosine down to a floor.
+//! How the learning rate moves: linear warm-up, then a cosine, a line or nothing down to a floor.
 //!
 //! The place on the curve is a share of the run, and the run ends by steps or, where the recipe gives a
 //! time, by whichever of steps and clock comes first. On a machine that others use the speed is not known
 //! beforehand; a schedule that ends with the budget anneals fully all the same.
 
-use crate::recipe::OptimRecipe;
+use crate::recipe::{Curve, OptimRecipe};
 
 /// Where a run stands.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -32,8 +32,12 @@ impl Progress {
     /// Learning rate of the step that begins here.
     pub fn learning_rate(&self, optim: &OptimRecipe) -> f64 {
         let warm = ((self.step + 1) as f64 / (optim.warmup_steps + 1) as f64).min(1.0);
-        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * self.share(optim)).cos());
-        optim.lr * warm * (optim.lr_floor + (1.0 - optim.lr_floor) * cosine)
+        let fall = match optim.curve {
+            Curve::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * self.share(optim)).cos()),
+            Curve::Linear => 1.0 - self.share(optim),
+            Curve::Constant => return optim.lr * warm,
+        };
+        optim.lr * warm * (optim.lr_floor + (1.0 - optim.lr_floor) * fall)
     }
 }
 
@@ -48,8 +52,9 @@ mod tests {
             warmup_steps: 9,
             steps: 100,
             max_minutes,
-            images_per_step: 1,
-            images_per_part: 1,
+            curve: Curve::Cosine,
+            samples_per_step: 1,
+            samples_per_part: 1,
             beta_1: 0.9,
             beta_2: 0.95,
             epsilon: 1e-8,
@@ -65,6 +70,20 @@ mod tests {
         assert!(at(9) > 0.97);
         assert!((at(50) - 0.55).abs() < 1e-9);
         assert!((at(100) - 0.1).abs() < 1e-9);
+    }
+
+    #[test]
+    fn every_curve_has_its_middle() {
+        let middle = |curve| {
+            let optim = OptimRecipe { curve, ..optim(0.0) };
+            Progress { step: 50, elapsed_secs: 0.0 }.learning_rate(&optim)
+        };
+        for (curve, expected) in [(Curve::Cosine, 0.55), (Curve::Linear, 0.55), (Curve::Constant, 1.0)] {
+            assert!((middle(curve) - expected).abs() < 1e-9, "{curve:?}");
+        }
+        let linear = OptimRecipe { curve: Curve::Linear, ..optim(0.0) };
+        let late = Progress { step: 75, elapsed_secs: 0.0 }.learning_rate(&linear);
+        assert!((late - 0.325).abs() < 1e-9);
     }
 
     #[test]

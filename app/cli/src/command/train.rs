@@ -2,7 +2,6 @@
 
 pub(crate) mod evaluate;
 pub(crate) mod phantom;
-pub(crate) mod sft;
 
 use crate::printer::Printer;
 
@@ -15,8 +14,6 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Supervised fine-tuning by a recipe
-    Sft(sft::Args),
     /// Score a model on held-out tasks
     Evaluate(evaluate::Args),
     /// Draw procedural tissue with its truth
@@ -26,7 +23,6 @@ enum Command {
 /// Does it.
 pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
     match args.command {
-        Command::Sft(args) => sft::run(args, printer),
         Command::Evaluate(args) => evaluate::run(args, printer),
         Command::Phantom(args) => phantom::run(args, printer),
     }

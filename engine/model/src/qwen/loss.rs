@@ -14,6 +14,8 @@ pub struct TokenLoss {
     pub sum: Tensor<1>,
     /// Tokens that are taught.
     pub n_token: usize,
+    /// Those of them that were the likeliest.
+    pub n_right: usize,
 }
 
 /// What the model thinks of each taught token, with its graph.

@@ -6,8 +6,6 @@ use eosin_core::DeviceChoice;
 use eosin_training::evaluate::Report;
 use eosin_training::evaluate::session::{Examination, examine};
 use eosin_training::phantom::Split;
-use eosin_training::recipe::Plan;
-use eosin_training::sft::{Run, Start, Unwatched};
 
 use crate::printer::{Printer, told};
 
@@ -50,9 +48,6 @@ pub struct Args {
     /// Also write the report to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Run directory that the bundle came from: state the figures in the bundle's card and seal it anew
-    #[arg(long, value_name = "RUN")]
-    state: Option<PathBuf>,
     /// Where to compute: auto, cpu, wgpu[:N] or cuda[:N]
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: DeviceChoice,
@@ -93,12 +88,6 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         std::fs::write(path, text).map_err(|error| {
             anyhow::Error::new(error).context(format!("cannot write the report to {}", path.display()))
         })?;
-    }
-    if let Some(dir) = &args.state {
-        let plan = Plan::read(&dir.join("plan.toml")).map_err(told)?;
-        let device = eosin_training::device::select(DeviceChoice::Cpu).map_err(told)?;
-        let run = Run::open(plan, dir, Start::Resume, &device.device, &mut Unwatched).map_err(told)?;
-        eosin_training::export::bundle::state_figures(&run, &report, &args.bundle).map_err(told)?;
     }
     Ok(())
 }
