@@ -130,15 +130,10 @@ pub fn examine(
     examination: &Examination,
     mut progress: impl FnMut(u64),
 ) -> Result<Report, TrainError> {
-<<<<<<< HEAD
-    let mut session = Bundle::open(bundle, examination.device)?.session;
-    let settings = settings_of_size(examination.image_px);
-=======
     let source = BundleSource::Files { model: bundle.to_owned(), mmproj: None };
     let mut session =
         Session::open(&source, examination.device).map_err(TrainError::engine("cannot open the bundle"))?;
     let settings = Settings { size_px: [examination.image_px; 2], ..Settings::default() };
->>>>>>> 0599949 (Train by pipelines: one recipe of stages, each resumable in its own folder)
     let info = session.info();
     let subject = super::card::Subject {
         model: info.name.clone(),
