@@ -58,13 +58,13 @@ heads = 2
 full_attention_every = 2
 
 [sources.captions]
-phantom = { split = "train", count = 1000, content = "captions", image_px = 56 }
+phantom = { split = "train", count = 1000, content = { kind = "captions" }, domain = "in", image_px = 56 }
 
 [sources.talks]
-phantom = { split = "train", count = 1000, content = "conversations", turns = 2, image_px = 56 }
+phantom = { split = "train", count = 1000, content = { kind = "conversations", n_question = 2, style = "cot", listing = "lettered" }, domain = "in", image_px = 56 }
 
 [sources.check]
-phantom = { split = "validation", count = 8, content = "conversations", turns = 1, image_px = 56 }
+phantom = { split = "validation", count = 8, content = { kind = "conversations", n_question = 1, style = "cot", listing = "lettered" }, domain = "in", image_px = 56 }
 
 [[stage]]
 name = "cpt"

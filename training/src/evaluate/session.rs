@@ -180,7 +180,7 @@ fn item(question: Asked) -> Option<Item> {
     let form = match question.form {
         phantom::Form::Choice => Form::MultipleChoice,
         phantom::Form::YesNo => Form::YesNo,
-        phantom::Form::Open => Form::Open,
+        phantom::Form::Open | phantom::Form::Reasoning => Form::Open,
         phantom::Form::Caption => return None,
     };
     // Yes-or-no questions have no topic of their own: the question itself is it.

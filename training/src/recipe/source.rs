@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Source, Tally};
 use crate::error::TrainError;
+use crate::phantom::{Content, Domain, PhantomSource, Split};
 pub use crate::stub::Files;
-use crate::stub::{Content, Domain, PhantomSource, SplitName as Split};
 
 /// A source of samples as written in a recipe: exactly one of its tables.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -32,18 +32,10 @@ pub struct PhantomRecipe {
     pub count: u64,
     /// What is said about each.
     pub content: Content,
-    /// Questions and answers of a conversation at most.
-    #[serde(default = "one")]
-    pub turns: usize,
     /// How they are stained and photographed.
-    #[serde(default)]
     pub domain: Domain,
     /// Side of the square pictures.
     pub image_px: u32,
-}
-
-fn one() -> usize {
-    1
 }
 
 impl SourceRecipe {
@@ -72,7 +64,13 @@ impl SourceRecipe {
     /// Files that are not there or of no known format.
     pub fn open(&self, tally: &mut Tally) -> Result<Arc<dyn Source>, TrainError> {
         match (&self.phantom, &self.files) {
-            (Some(phantom), _) => Ok(Arc::new(PhantomSource::new(phantom))),
+            (Some(phantom), _) => Ok(Arc::new(PhantomSource {
+                split: phantom.split,
+                n_sample: phantom.count,
+                domain: phantom.domain,
+                image_px: phantom.image_px,
+                content: phantom.content,
+            })),
             (None, Some(files)) => Ok(Arc::from(files.open(tally)?)),
             (None, None) => Err(TrainError::plan("a source has no table")),
         }
