@@ -14,6 +14,7 @@ pub mod model;
 pub mod pairs;
 pub mod probe;
 pub mod retrieval;
+mod stage;
 pub mod tokenizer;
 pub mod zero_shot;
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use augment::AugmentRecipe;
 pub use features::Features;
 pub use model::ClipModelRecipe;
+pub use stage::run;
 
 /// What a `clip` stage does beyond what all stages do.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -16,9 +16,9 @@ use crate::error::TrainError;
 use crate::folder::{self, FINAL, Vlm};
 use crate::recipe::{Kind, Plan, Recipe, Stage, StagePlan};
 use crate::run::Ended;
-use crate::stub::{Mixture, clip, rl};
+use crate::stub::{Mixture, rl};
 use crate::watch::Watch;
-use crate::{sft, vocabulary};
+use crate::{clip, sft, vocabulary};
 
 /// Name of the resolved recipe in a run's folder.
 pub const RECIPE: &str = "recipe.toml";

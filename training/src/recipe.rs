@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::stub::clip::ClipModelRecipe;
+use crate::clip::ClipModelRecipe;
 
 pub use model::{ModelRecipe, SpecialIds, TextRecipe, VisionRecipe};
 pub use source::{Files, PhantomRecipe, SourceRecipe};

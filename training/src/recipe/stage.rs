@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::stub::clip::ClipSettings;
+use crate::clip::ClipSettings;
 use crate::stub::rl::RlSettings;
 
 /// What a stage does.
