@@ -340,6 +340,24 @@ fn what_makes_no_sense_is_refused() {
     check(sound, &RolloutSettings { banned: (0..60).collect(), ..good.clone() }, "not banned");
 }
 
+/// Processor time that this process has used, in seconds: other than the clock on the wall it says something on a
+/// busy machine, too.
+fn used_secs() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+    let ticks = |idx: usize| fields.get(idx)?.parse::<f64>().ok();
+    // User and system time, in hundredths.
+    Some((ticks(11)? + ticks(12)?) / 100.0)
+}
+
+/// Tokens for each second on the wall and of processor time.
+fn speeds(run: impl FnOnce() -> usize) -> [f64; 2] {
+    let (clock, used) = (Instant::now(), used_secs());
+    let n_token = run() as f64;
+    let used = used.zip(used_secs()).map_or(f64::NAN, |(before, after)| after - before);
+    [n_token / clock.elapsed().as_secs_f64(), n_token / used.max(0.01)]
+}
+
 /// Says how fast it is on a model of the demonstration's size; it fails only where batches do not pay at all, as
 /// timing on a busy machine proves little.
 #[test]
@@ -349,25 +367,30 @@ fn batches_pay() {
     let images = vec![picture(&config, [6, 6], 1)];
     let pictures = model.encode_pictures(&images).unwrap();
     let one = prompt(40, &[0], &images, 1280, 9);
-    let n_new = 64;
     let features = model.encode_images(&images).unwrap();
     let question = answer::Question { ids: &one.ids, features: &features, grid: images[0].grid };
-    let clock = Instant::now();
-    let n_made = answer::greedy(&model, &question, &[], n_new).unwrap().len();
-    let sequential = n_made as f64 / clock.elapsed().as_secs_f64();
-    println!("{} parameters; one at a time: {sequential:.0} tokens/s", model.num_params());
+    let alone = speeds(|| answer::greedy(&model, &question, &[], 256).unwrap().len());
+    let n_million = model.num_params() as f64 / 1e6;
+    println!(
+        "{n_million:.1} million weights; one at a time: {:.0} tokens/s, {:.0} each processor second",
+        alone[0], alone[1]
+    );
     let mut best = 0.0_f64;
     for n_rollout in [1_usize, 16, 64] {
-        let settings = RolloutSettings { max_new_tokens: n_new, ..RolloutSettings::default() };
-        let prompts: Vec<RolloutPrompt> = (0..n_rollout.div_ceil(8) as u64)
-            .map(|stream| RolloutPrompt { n_rollout: n_rollout.min(8), stream, ..one.clone() })
-            .collect();
-        let clock = Instant::now();
-        let rollouts = model.rollout(&prompts, &pictures, &settings).unwrap();
-        let n_made: usize = rollouts.iter().map(|rollout| rollout.ids.len()).sum();
-        let speed = n_made as f64 / clock.elapsed().as_secs_f64();
-        println!("{n_rollout} rows: {speed:.0} tokens/s, {:.1} times", speed / sequential);
-        best = best.max(speed);
+        let settings = RolloutSettings { max_new_tokens: 64, ..RolloutSettings::default() };
+        let n_group = n_rollout.min(8);
+        let group = |stream| RolloutPrompt { n_rollout: n_group, stream, ..one.clone() };
+        let prompts: Vec<RolloutPrompt> = (0..(n_rollout / n_group) as u64).map(group).collect();
+        let found = speeds(|| {
+            let rollouts = model.rollout(&prompts, &pictures, &settings).unwrap();
+            rollouts.iter().map(|rollout| rollout.ids.len()).sum()
+        });
+        let times = [found[0] / alone[0], found[1] / alone[1]];
+        println!(
+            "{n_rollout} rows: {:.0} tokens/s, {:.0} each processor second; {:.1} and {:.1} times",
+            found[0], found[1], times[0], times[1]
+        );
+        best = best.max(times[0]);
     }
-    assert!(best > 1.5 * sequential, "{best} tokens/s in batches, {sequential} one at a time");
+    assert!(best > 1.5, "batches are {best} times as fast as one sequence at a time");
 }

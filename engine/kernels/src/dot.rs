@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "enters functions compiled for instructions that a `Proof` vouches for")]
 #![expect(clippy::inline_always, reason = "what is not inlined is compiled without the vector instructions")]
 
+mod attend;
 mod fused;
 mod lanes;
 mod tile;
@@ -62,6 +63,33 @@ pub fn linear_rows(path: CpuPath, kind: GgmlType, weights: &[u8], n_col: usize, 
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         CpuPath::Avx512(_proof) => unsafe { x86::linear_rows_avx512(kind, weights, n_col, x, out) },
+    }
+}
+
+/// softmax(q · kᵀ / √d) · v for the queries that share one head of keys, each seeing all of them.
+///
+/// # Shapes
+/// - `query`, `out`: `[n_query, d]`, `d` a multiple of 16
+/// - `keys`, `values`: `[n_key, d]`, at least one row
+///
+/// # Panics
+/// Where the lengths disagree.
+pub fn attend_head(path: CpuPath, d: usize, query: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]) {
+    assert!(d > 0 && d.is_multiple_of(16), "heads of {d}");
+    assert!(
+        !keys.is_empty() && keys.len().is_multiple_of(d),
+        "{} numbers of keys in rows of {d}",
+        keys.len()
+    );
+    assert_eq!((keys.len(), query.len()), (values.len(), out.len()), "keys and values, queries and results");
+    match path {
+        CpuPath::Scalar => attend::attend_head::<[f32; 8]>(d, query, keys, values, out),
+        // SAFETY: a `Proof` exists only where the processor reported these instructions.
+        #[cfg(target_arch = "x86_64")]
+        CpuPath::Avx2(_proof) => unsafe { x86::attend_head_avx2(d, query, keys, values, out) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        CpuPath::Avx512(_proof) => unsafe { x86::attend_head_avx512(d, query, keys, values, out) },
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`PackedMatrix`] is the seam: a model asks for `x · Wᵀ` and does not know how `W` is stored or where it is
 //! computed.
 
+mod attend;
 pub mod device;
 mod packed;
 
@@ -16,6 +17,7 @@ mod path;
 #[cfg(test)]
 mod testing;
 
+pub use attend::decode_attention;
 pub use device::{DeviceClass, DeviceError, DeviceReport, SelectedDevice, probe, select};
 pub use packed::PackedMatrix;
 pub use path::CpuPath;

@@ -49,6 +49,22 @@ impl Weight {
         }
     }
 
+    /// The same matrix, laid out in memory as its transpose: on the processor, products with few rows then need
+    /// not rearrange it each time. Constant; packed matrices and other devices' stay as they are.
+    #[must_use]
+    pub fn turned(&self) -> Self {
+        match self {
+            Self::Dense(weight) if weight.val().device() == Device::flex() => {
+                let [n_out, n_in] = self.shape();
+                let turned = weight.val().transpose().into_data();
+                let turned =
+                    Tensor::<2>::from_data(turned, &Device::flex()).reshape([n_in, n_out]).transpose();
+                Self::Dense(Param::from_tensor(turned).set_require_grad(false))
+            }
+            _ => self.clone(),
+        }
+    }
+
     /// The matrix as 32-bit floats, `[out, in]`.
     pub fn dequantize(&self) -> Tensor<2> {
         match self {
@@ -85,6 +101,12 @@ impl Linear {
             Bias::Without => None,
         };
         Self { weight: Weight::Dense(Param::from_tensor(weight)), bias }
+    }
+
+    /// See [`Weight::turned`].
+    #[must_use]
+    pub fn turned(&self) -> Self {
+        Self { weight: self.weight.turned(), bias: self.bias.clone() }
     }
 
     /// Applies the map to the last axis.

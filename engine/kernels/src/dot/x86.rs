@@ -17,7 +17,7 @@ use std::arch::x86_64::{
 use eosin_weights::GgmlType;
 
 use super::lanes::{Bits, Lanes};
-use super::{tile, unpack};
+use super::{attend, tile, unpack};
 
 impl Lanes for __m256 {
     const COUNT: usize = 8;
@@ -209,4 +209,14 @@ pub(super) fn linear_rows_avx2(kind: GgmlType, weights: &[u8], n_col: usize, x: 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
 pub(super) fn linear_rows_avx512(kind: GgmlType, weights: &[u8], n_col: usize, x: &[f32], out: &mut [f32]) {
     tile::linear_rows::<__m512>(kind, weights, n_col, x, out);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn attend_head_avx2(d: usize, query: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]) {
+    attend::attend_head::<__m256>(d, query, keys, values, out);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+pub(super) fn attend_head_avx512(d: usize, query: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]) {
+    attend::attend_head::<__m512>(d, query, keys, values, out);
 }

@@ -29,6 +29,12 @@ impl Mlp {
         }
     }
 
+    /// See [`crate::linear::Weight::turned`].
+    #[must_use]
+    pub fn turned(&self) -> Self {
+        Self { gate: self.gate.turned(), up: self.up.turned(), down: self.down.turned() }
+    }
+
     /// # Shapes
     /// - `x`: `[.., d]`
     /// - returns: the same

@@ -8,7 +8,7 @@
 //! (other than by rounding in the last bits of a score). Held true by `tests/train_rollout.rs`.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use eosin_core::PatchGrid;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -27,6 +27,8 @@ const N_READ: usize = 4096;
 const N_PATCH: usize = 8192;
 /// Columns of the cache set aside for answers at first; it grows when they are longer.
 const N_ROOM: usize = 256;
+/// Weights of a decoder up to which a second copy is made that suits generation: 1 GiB.
+const N_TURNED: usize = 1 << 28;
 
 /// Pictures after the vision tower, for any number of prompts.
 #[derive(Clone, Debug, Default)]
@@ -254,6 +256,19 @@ impl Qwen {
             return self.valid().rollout(prompts, pictures, settings);
         }
         settings.check(self.config().text.n_vocab)?;
+        if self.text.num_params() <= N_TURNED && self.device() == Device::flex() {
+            let turned = Self { vision: None, text: self.text.turned(), config: self.config.clone() };
+            return turned.roll_out(prompts, pictures, settings);
+        }
+        self.roll_out(prompts, pictures, settings)
+    }
+
+    fn roll_out(
+        &self,
+        prompts: &[RolloutPrompt],
+        pictures: &Pictures,
+        settings: &RolloutSettings,
+    ) -> Result<Vec<Rollout>, ModelError> {
         let mut readings = Vec::with_capacity(prompts.len());
         for prompt in prompts {
             if prompt.ids.is_empty() {

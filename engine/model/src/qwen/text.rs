@@ -130,6 +130,30 @@ impl Decoder {
         Self { embedding, blocks, norm, head, config: config.clone() }
     }
 
+    /// The same decoder for generation: see [`Weight::turned`]. Embeddings are read by rows and stay; an output
+    /// matrix that is tied to them gets a copy of its own.
+    #[must_use]
+    pub fn turned(&self) -> Self {
+        let block = |block: &TextBlock| TextBlock {
+            norm_attention: block.norm_attention.clone(),
+            attention: TextAttention {
+                query: block.attention.query.turned(),
+                key: block.attention.key.turned(),
+                value: block.attention.value.turned(),
+                output: block.attention.output.turned(),
+            },
+            norm_mlp: block.norm_mlp.clone(),
+            mlp: block.mlp.turned(),
+        };
+        Self {
+            embedding: self.embedding.clone(),
+            blocks: self.blocks.iter().map(block).collect(),
+            norm: self.norm.clone(),
+            head: Some(self.head.as_ref().unwrap_or(&self.embedding).turned()),
+            config: self.config.clone(),
+        }
+    }
+
     /// The sizes.
     pub fn config(&self) -> &TextConfig {
         &self.config
