@@ -18,6 +18,7 @@ pub mod optim;
 pub mod phantom;
 pub mod pipeline;
 pub mod recipe;
+pub mod report;
 pub mod rl;
 pub mod run;
 pub mod sample;
