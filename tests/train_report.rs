@@ -224,7 +224,7 @@ fn a_page_holds_all_and_needs_nothing() {
 #[test]
 fn a_run_that_broke_at_once_has_a_page_and_an_empty_folder_none() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(report::write(dir.path()), Err(TrainError::NoCheckpoint { .. })));
+    assert!(matches!(report::write(dir.path()), Err(TrainError::NoRun { .. })));
     fs::write(dir.path().join("recipe.toml"), "name = \"x\"\n[[stage]]\nname = \"a\"\n").unwrap();
     fs::create_dir(dir.path().join("a")).unwrap();
     fs::write(dir.path().join("a/metrics.jsonl"), "{\"step\":1,\"kind\":\"train\",\"lo").unwrap();

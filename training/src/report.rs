@@ -28,7 +28,7 @@ no medical device, and figures on drawn tissue say nothing about patients.";
 /// Writes `report.html` and `report.md` into the folder of a run and gives their paths.
 ///
 /// # Errors
-/// [`TrainError::NoCheckpoint`] where the folder holds no run; failures of the disk.
+/// [`TrainError::NoRun`] where the folder holds no run; failures of the disk.
 pub fn write(dir: &Path) -> Result<[PathBuf; 2], TrainError> {
     let run = Run::read(dir)?;
     let paths = [dir.join("report.html"), dir.join("report.md")];

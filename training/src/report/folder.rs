@@ -78,7 +78,7 @@ impl Run {
     /// Reads the folder of a run.
     ///
     /// # Errors
-    /// [`TrainError::File`] where it cannot be listed, [`TrainError::NoCheckpoint`] where it holds no run.
+    /// [`TrainError::File`] where it cannot be listed, [`TrainError::NoRun`] where it holds no run.
     pub fn read(dir: &Path) -> Result<Self, TrainError> {
         let mut run = Self::default();
         for name in RECIPES {
@@ -108,7 +108,7 @@ impl Run {
             run.stages.push(Stage::read(dir, &run.name, Some(&recipe))?);
         }
         if run.stages.is_empty() {
-            return Err(TrainError::NoCheckpoint { path: dir.to_owned() });
+            return Err(TrainError::NoRun { path: dir.to_owned() });
         }
         run.tables.extend(table(dir).map(|table| (String::new(), table)));
         for stage in &run.stages {
