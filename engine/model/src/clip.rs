@@ -173,7 +173,15 @@ impl Clip {
     /// Brings the temperature back into its range; call after each optimiser step.
     #[must_use]
     pub fn clamp_logit_scale(mut self) -> Self {
-        self.logit_scale = self.logit_scale.map(|scale| scale.clamp(0.0, LOGIT_SCALE_MAX));
+        self.logit_scale = self.logit_scale.map(|scale| {
+            let trained = scale.is_require_grad();
+            if !scale.is_autodiff() {
+                return scale.clamp(0.0, LOGIT_SCALE_MAX);
+            }
+            // Outside the graph: the next step must begin at the parameter, not at this operation.
+            let scale = Tensor::from_inner(scale.inner().clamp(0.0, LOGIT_SCALE_MAX));
+            if trained { scale.require_grad() } else { scale }
+        });
         self
     }
 
