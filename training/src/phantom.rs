@@ -13,6 +13,7 @@ mod cytology;
 pub mod export;
 mod fish;
 mod gross;
+mod judge;
 mod question;
 mod scene;
 mod seed;
@@ -28,6 +29,7 @@ use eosin_core::RgbTile;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+pub use judge::{Sheet, SheetVersion, judge};
 pub use question::{Examiner, Form, LETTERS, Listing, Question, Style};
 pub use scene::{DeadPart, Mitoses, Plan};
 pub use seed::Split;

@@ -45,12 +45,7 @@ impl Canvas {
         reach_px: f32,
         mut brush: impl FnMut(f32, f32) -> (f32, Ink),
     ) {
-        let [x_range, y_range] = [0, 1].map(|axis| {
-            let side = self.size_px[axis] as f32;
-            let low = (centre[axis] - reach_px).floor().clamp(0.0, side) as usize;
-            let high = (centre[axis] + reach_px + 1.0).ceil().clamp(0.0, side) as usize;
-            low..high
-        });
+        let [x_range, y_range] = self.reach(centre, reach_px);
         for y in y_range {
             for x in x_range.clone() {
                 let (cover, ink) = brush(x as f32 - centre[0], y as f32 - centre[1]);
@@ -66,12 +61,7 @@ impl Canvas {
 
     /// Adds within `reach_px` of a centre, as light adds and transparent cells upon one another do.
     pub(crate) fn add(&mut self, centre: [f32; 2], reach_px: f32, mut brush: impl FnMut(f32, f32) -> Ink) {
-        let [x_range, y_range] = [0, 1].map(|axis| {
-            let side = self.size_px[axis] as f32;
-            let low = (centre[axis] - reach_px).floor().clamp(0.0, side) as usize;
-            let high = (centre[axis] + reach_px + 1.0).ceil().clamp(0.0, side) as usize;
-            low..high
-        });
+        let [x_range, y_range] = self.reach(centre, reach_px);
         for y in y_range {
             for x in x_range.clone() {
                 let ink = brush(x as f32 - centre[0], y as f32 - centre[1]);
@@ -80,6 +70,29 @@ impl Canvas {
                 }
             }
         }
+    }
+
+    /// Multiplies within `reach_px` of a centre.
+    pub(crate) fn dim(&mut self, centre: [f32; 2], reach_px: f32, mut brush: impl FnMut(f32, f32) -> Ink) {
+        let [x_range, y_range] = self.reach(centre, reach_px);
+        for y in y_range {
+            for x in x_range.clone() {
+                let share = brush(x as f32 - centre[0], y as f32 - centre[1]);
+                for (below, share) in self.inks[y * self.size_px[0] + x].iter_mut().zip(share) {
+                    *below *= share;
+                }
+            }
+        }
+    }
+
+    /// Columns and rows within `reach_px` of a centre.
+    fn reach(&self, centre: [f32; 2], reach_px: f32) -> [std::ops::Range<usize>; 2] {
+        [0, 1].map(|axis| {
+            let side = self.size_px[axis] as f32;
+            let low = (centre[axis] - reach_px).floor().clamp(0.0, side) as usize;
+            let high = (centre[axis] + reach_px + 1.0).ceil().clamp(0.0, side) as usize;
+            low..high
+        })
     }
 
     /// Lays another canvas over this one with its corner at `origin_px`, as far as `mask` says (0..1, of a

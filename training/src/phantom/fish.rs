@@ -82,15 +82,16 @@ impl FishPlan {
         canvas.fill(|x, y| glow.map(|light| 0.015 + light * (0.4 + noise(x / 30.0, y / 30.0, salt))));
         let area = (size_px[0] * size_px[1]) as f32 / (168.0 * 168.0 * scale * scale);
         let n_nucleus =
-            ((rng.random_range([4..8, 5..10, 7..12][tier].clone()) as f32) * area).round().max(1.0);
-        let radius_px = scale * [21.0, 19.0, 17.5][tier] * rng.random_range(0.92..1.08);
+            ((rng.random_range([5..8, 6..10, 8..13][tier].clone()) as f32) * area).round().max(1.0);
+        let radius_px = scale * [24.0, 21.5, 19.5][tier] * rng.random_range(0.92..1.08);
         let apart_px = radius_px * [2.15, 1.95, 1.7][tier];
         let dapi = {
-            let bright = rng.random_range(0.35..0.9);
+            let bright = rng.random_range(0.40..0.75);
             [rng.random_range(0.02..0.22), rng.random_range(0.05..0.28), 1.0].map(|light: f32| light * bright)
         };
-        let strength = if self.facts.dim { rng.random_range(0.5..0.65) } else { rng.random_range(0.85..1.1) };
-        let spot_px = scale * rng.random_range(1.7..2.6);
+        let strength =
+            if self.facts.dim { rng.random_range(0.60..0.72) } else { rng.random_range(0.85..1.1) };
+        let spot_px = scale * rng.random_range(2.0..2.9);
         let [red, green] = [
             Probe {
                 kind: MarkKind::RedSignal,
@@ -112,7 +113,9 @@ impl FishPlan {
             let light = if rng.random_bool(0.5) { red.light } else { green.light };
             spot(&mut canvas, centre, spot_px * rng.random_range(1.8..3.0), light.map(|light| light * 0.25));
         }
-        for centre in scatter(size_px, n_nucleus as usize, apart_px, rng) {
+        for centre in
+            super::tissue::scatter_within(size_px, n_nucleus as usize, apart_px, 0.45 * radius_px, rng)
+        {
             let blob = Blob {
                 radii_px: [radius_px * rng.random_range(0.95..1.12), radius_px * rng.random_range(0.85..1.0)],
                 angle: rng.random_range(0.0..TAU),
@@ -146,13 +149,14 @@ impl FishPlan {
     }
 }
 
-/// A soft point of light.
+/// A soft point of light; the blue of the nucleus under it is drowned.
 fn spot(canvas: &mut Canvas, centre: [f32; 2], radius_px: f32, light: Ink) {
-    canvas.add(centre, radius_px * 2.2, |x, y| {
+    let glow = |x: f32, y: f32| {
         let away = (x * x + y * y) / (radius_px * radius_px);
-        let glow = (-0.9 * away * away).exp();
-        light.map(|light| light * glow)
-    });
+        (-0.9 * away * away).exp()
+    };
+    canvas.dim(centre, radius_px * 2.2, |x, y| [1.0, 1.0, 1.0 - 0.75 * glow(x, y)]);
+    canvas.add(centre, radius_px * 2.2, |x, y| light.map(|light| light * glow(x, y)));
 }
 
 /// Offsets within a disc, as far apart as there is room.

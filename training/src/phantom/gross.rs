@@ -49,7 +49,7 @@ fn mix(a: Ink, b: Ink, share: f32) -> Ink {
 fn tint(rng: &mut Draw) -> Ink {
     let base = mix(choose(&PALETTE, rng), choose(&PALETTE, rng), rng.random_range(0.0..0.5));
     let bright = rng.random_range(0.85..1.12);
-    base.map(|light| light * bright * rng.random_range(0.95..1.05))
+    base.map(|light| light * bright * rng.random_range(0.96..1.04))
 }
 
 impl GrossPlan {
@@ -178,8 +178,11 @@ impl GrossPlan {
                 Organ::Liver => {
                     // Fine lobules and a few vessels.
                     let fine = noise(p / 3.2, q / 3.2, salt) - 0.5;
-                    let vessel = ((noise(p / 17.0, q / 17.0, second) - 0.80) * 14.0).clamp(0.0, 1.0);
-                    mix(flesh.map(|light| light * (1.0 + 0.14 * fine)), [0.10, 0.04, 0.04], 0.75 * vessel)
+                    let (near, _) = worley(p / 26.0, q / 26.0, second);
+                    let ring_px = (near - 0.10) * 26.0;
+                    let rim = cover(ring_px.abs() - 0.6, 1.2);
+                    let lit = flesh.map(|light| light * (1.0 + 0.14 * fine + 0.18 * rim));
+                    mix(lit, [0.10, 0.04, 0.04], 0.8 * cover(ring_px, 1.4))
                 }
                 Organ::Kidney => {
                     let turn = v.atan2(u) + 0.15 * noise(p / 20.0, q / 20.0, third);
@@ -195,11 +198,12 @@ impl GrossPlan {
                     mix(mix(cortex, pyramid, is_pyramid), sinus, cover((share - 0.22) * 60.0, 6.0))
                 }
                 Organ::Lung => {
-                    let hole = noise(p / 3.6, q / 3.6, salt) + 0.35 * noise(p / 8.0, q / 8.0, second);
-                    let open = ((hole - 0.72) * 6.0).clamp(0.0, 1.0);
-                    let rim = ((hole - 0.58) * 6.0).clamp(0.0, 1.0) - open;
-                    let lit = flesh.map(|light| (light * (1.0 + 0.22 * rim)).min(1.0));
-                    lit.map(|light| light * (1.0 - 0.62 * open))
+                    // Round holes of unequal size between thin walls.
+                    let (near, next) = worley(p / 6.5, q / 6.5, salt);
+                    let size = 0.24 + 0.26 * noise(p / 12.0, q / 12.0, second);
+                    let open = cover((near - size) * 6.5, 1.6) * cover(0.5 - (next - near) * 6.5, 1.2);
+                    let fine = 1.08 + 0.12 * (noise(p / 2.4, q / 2.4, third) - 0.5);
+                    flesh.map(|light| (light * fine * (1.0 - 0.60 * open)).min(1.0))
                 }
                 Organ::Breast => {
                     let (near, next) = worley(p / 19.0, q / 19.0, salt);
@@ -372,7 +376,9 @@ fn infiltrating(canvas: &mut Canvas, centre: [f32; 2], radius_px: f32, own: Ink,
         let out = x.hypot(y);
         let [cos, sin] = [turn.cos(), turn.sin()];
         let lump = noise(2.0 * cos + 7.0, 2.0 * sin + 7.0, salt) - 0.5;
-        let spike = (0.5 + 0.5 * (turn * n_spike + first).sin()).powi(3);
+        // Warped, so that the spikes stand unevenly.
+        let warp = 3.0 * (noise(1.6 * cos + 3.0, 1.6 * sin + 5.0, salt) - 0.5);
+        let spike = (0.5 + 0.5 * (turn * n_spike + first + warp).sin()).powi(3);
         let length = 0.5 + noise(5.0 * cos + 3.0, 5.0 * sin + 9.0, fine);
         let edge_px = radius_px * (0.68 + 0.42 * lump + 0.42 * spike * length);
         let ragged = radius_px * 0.16 * (noise(x / 5.0, y / 5.0, fine) - 0.5);

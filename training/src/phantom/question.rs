@@ -238,10 +238,12 @@ impl<'a> Examiner<'a> {
 
     /// What is seen of another topic.
     fn further_finding(&mut self, topic: Topic) -> Option<String> {
+        let own = topic.class_of(self.truth).map(|idx| topic.classes()[idx].hallmark);
         let others: Vec<&Class> = Topic::of(self.truth.subfield)
             .iter()
             .filter(|other| **other != topic && **other != Topic::diagnosis_of(self.truth.subfield))
             .filter_map(|other| other.class_of(self.truth).map(|idx| &other.classes()[idx]))
+            .filter(|class| Some(class.hallmark) != own)
             .collect();
         let class = others.choose(&mut self.rng)?;
         Some(self.pick(class.findings).to_owned())
@@ -283,6 +285,7 @@ impl<'a> Examiner<'a> {
             .into_iter()
             .filter(|other| *other != topic)
             .filter_map(|other| other.class_of(self.truth).map(|idx| &other.classes()[idx]))
+            .filter(|other| other.hallmark != gold.hallmark)
             .collect::<Vec<_>>()
             .choose(&mut self.rng)
             .copied()?;

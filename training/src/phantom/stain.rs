@@ -70,7 +70,7 @@ impl Lab {
 
     /// A camera that sees the canvas as light: cut surfaces and fluorescence, strength as exposure.
     pub(crate) fn camera(settings: &Settings, rng: &mut Draw) -> Self {
-        let mut lab = Self::light(None, 50.0, settings, rng);
+        let mut lab = Self::light(None, 26.0, settings, rng);
         lab.lamp = lab.lamp.map(|channel| channel * settings.stain_strength);
         lab
     }

@@ -355,6 +355,17 @@ impl Mosaic {
 
 /// Up to `n_place` places at least `apart_px` from one another.
 pub(crate) fn scatter(size_px: [usize; 2], n_place: usize, apart_px: f32, rng: &mut Draw) -> Vec<[f32; 2]> {
+    scatter_within(size_px, n_place, apart_px, 0.0, rng)
+}
+
+/// The same, `margin_px` off the frame.
+pub(crate) fn scatter_within(
+    size_px: [usize; 2],
+    n_place: usize,
+    apart_px: f32,
+    margin_px: f32,
+    rng: &mut Draw,
+) -> Vec<[f32; 2]> {
     // A grid of occupied cells keeps a large slide from costing the square of its cells.
     let columns = (size_px[0] as f32 / apart_px) as usize + 1;
     let rows = (size_px[1] as f32 / apart_px) as usize + 1;
@@ -364,7 +375,10 @@ pub(crate) fn scatter(size_px: [usize; 2], n_place: usize, apart_px: f32, rng: &
         if places.len() == n_place {
             break;
         }
-        let place = size_px.map(|side| rng.random_range(0.0..side as f32));
+        let place = size_px.map(|side| {
+            let margin_px = margin_px.min(side as f32 * 0.45);
+            rng.random_range(margin_px..side as f32 - margin_px)
+        });
         let [column, row] = place.map(|at| (at / apart_px) as usize);
         let crowded = (row.saturating_sub(1)..=(row + 1).min(rows - 1)).any(|row| {
             (column.saturating_sub(1)..=(column + 1).min(columns - 1)).any(|column| {
