@@ -166,13 +166,6 @@ impl GrossPlan {
         };
         let second_tint = tint(rng);
         let organ = self.facts.organ;
-        // Strands, pyramids, holes and folds are drawn strongly or faintly, strands light or dark.
-        let depth: f32 = rng.random_range(0.35..1.0);
-        let strand_tint = if rng.random_bool(0.5) {
-            mix(flesh, [0.92, 0.89, 0.84], 0.35 + 0.6 * depth)
-        } else {
-            flesh.map(|light| light * (1.0 - 0.6 * depth))
-        };
         let grain: f32 = rng.random_range(0.0..TAU);
         let (sin, cos) = grain.sin_cos();
         let light_from: f32 = rng.random_range(0.0..TAU);
@@ -200,8 +193,8 @@ impl GrossPlan {
                     let stripe = 0.88 + 0.24 * noise(turn * 30.0, share * 2.0, salt);
                     let fine = 1.0 + 0.10 * (noise(p / 2.6, q / 2.6, salt) - 0.5);
                     let cortex = flesh.map(|light| light * fine);
-                    let pyramid = flesh.map(|light| light * (1.0 - 0.5 * depth) * stripe);
-                    let sinus = mix(flesh, [0.90, 0.82, 0.62], 0.75 * depth);
+                    let pyramid = flesh.map(|light| light * 0.62 * stripe);
+                    let sinus = mix(flesh, [0.90, 0.82, 0.62], 0.65);
                     mix(mix(cortex, pyramid, is_pyramid), sinus, cover((share - 0.22) * 60.0, 6.0))
                 }
                 Organ::Lung => {
@@ -210,13 +203,13 @@ impl GrossPlan {
                     let size = 0.24 + 0.26 * noise(p / 12.0, q / 12.0, second);
                     let open = cover((near - size) * 6.5, 1.6) * cover(0.5 - (next - near) * 6.5, 1.2);
                     let fine = 1.08 + 0.12 * (noise(p / 2.4, q / 2.4, third) - 0.5);
-                    flesh.map(|light| (light * fine * (1.0 - 0.72 * depth * open)).min(1.0))
+                    flesh.map(|light| (light * fine * (1.0 - 0.60 * open)).min(1.0))
                 }
                 Organ::Breast => {
                     let (near, next) = worley(p / 19.0, q / 19.0, salt);
                     let strand = cover((next - near) * 11.0 - 1.2, 1.6);
                     let bulge = 1.10 - 0.45 * near;
-                    mix(flesh.map(|light| (light * bulge).min(1.0)), strand_tint, 0.9 * strand)
+                    mix(flesh.map(|light| (light * bulge).min(1.0)), [0.90, 0.87, 0.82], 0.85 * strand)
                 }
                 Organ::Stomach => {
                     let along = p * cos + q * sin;
@@ -225,7 +218,7 @@ impl GrossPlan {
                         + 5.0 * noise(p / 15.0, q / 15.0, third);
                     let fold = (across / 15.0 * TAU).sin();
                     flesh.map(|light| {
-                        (light * (1.0 + 0.32 * depth * fold + 0.10 * (across / 15.0 * TAU).cos())).min(1.0)
+                        (light * (1.0 + 0.26 * fold + 0.10 * (across / 15.0 * TAU).cos())).min(1.0)
                     })
                 }
             };

@@ -170,8 +170,7 @@ impl<'a> Reader<'a> {
             return;
         }
         if let Some(rest) = clause.strip_prefix("not ") {
-            let lacks = [", lacking ", ", for lack of "].iter().find_map(|joint| rest.split_once(joint));
-            let (name, lack) = lacks.unwrap_or((rest, ""));
+            let (name, lack) = rest.split_once(", for lack of ").unwrap_or((rest, ""));
             self.rule_out(name.trim(), lack.trim());
             return;
         }

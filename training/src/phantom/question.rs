@@ -108,7 +108,7 @@ pub(crate) const JOINTS: [&str; 8] = [
     "This fits ",
     "Best match: ",
     "Hallmark of : ",
-    "Not , lacking ",
+    "Not , for lack of ",
     "So yes",
     "So no",
     " Is it ?",
@@ -225,12 +225,13 @@ impl<'a> Examiner<'a> {
             steps.extend(self.further_finding(topic));
         }
         steps.push(format!("Hallmark of {}: {}", gold.name, gold.hallmark));
+        let n_most = 2 + usize::from(tier == Tier::Hard);
         let ruled_out = options
             .iter()
             .filter(|&&idx| idx != gold_idx && !topic.is_evident(idx, self.truth))
-            .take(2)
+            .take(n_most)
             .map(|&idx| &topic.classes()[idx])
-            .map(|class| format!("Not {}, lacking {}", class.name, class.hallmark));
+            .map(|class| format!("Not {}, for lack of {}", class.name, class.hallmark));
         steps.extend(ruled_out);
         steps
     }
@@ -304,7 +305,7 @@ impl<'a> Examiner<'a> {
                 steps.push(format!("Hallmark of {}: {}", gold.name, gold.hallmark));
                 steps.extend(wrong.map(|idx| {
                     let class = &topic.classes()[idx];
-                    format!("Not {}, lacking {}", class.name, class.hallmark)
+                    format!("Not {}, for lack of {}", class.name, class.hallmark)
                 }));
             }
         }

@@ -200,7 +200,6 @@ impl Plan {
     pub(crate) fn paint(&self, size_px: [usize; 2], settings: &Settings, rng: &mut Draw) -> (Painter, Truth) {
         let scale = settings.scale * rng.random_range(0.92..1.08);
         let mut painter = Painter::new(size_px, self.stain, scale, rng);
-        painter.variety = ((settings.stain_variation - 0.4) / 0.6).clamp(0.0, 1.0);
         let mut necrosis_fraction = 0.0;
         match self.pattern {
             Pattern::Glands => self.paint_glands(&mut painter, rng),
@@ -325,7 +324,6 @@ impl Plan {
             return 0.0;
         }
         let mut other = Painter::new(size_px, self.stain, painter.scale, rng);
-        other.variety = painter.variety;
         other.necrosis(rng);
         painter.canvas.lay_over(&other.canvas, [0, 0], dead);
         painter.marks.retain(|mark| dead(mark.centre_px[0], mark.centre_px[1]) < 0.5);

@@ -44,7 +44,7 @@ impl Lab {
             Stain::Trichrome => [[0.98, 0.95, 0.70], FUCHSIN, ANILINE_BLUE],
         };
         // The chromogen carries the grade: its strength must not vary as much as a grade.
-        let spread = if stain == Stain::Dab { [0.50, 0.60, 0.06] } else { [0.52, 0.58, 0.45] };
+        let spread = if stain == Stain::Dab { [0.40, 0.45, 0.06] } else { [0.40, 0.45, 0.35] };
         Self::mix(density, spread, settings, rng)
     }
 
@@ -62,7 +62,7 @@ impl Lab {
         for (dye, spread) in density.iter_mut().zip(spread) {
             let strength = settings.stain_strength * (1.0 + variation * rng.random_range(-spread..spread));
             for channel in dye.iter_mut() {
-                *channel *= strength * (1.0 + variation * rng.random_range(-0.16..0.16));
+                *channel *= strength * (1.0 + variation * rng.random_range(-0.12..0.12));
             }
         }
         Self::light(Some(density), 16.0, settings, rng)

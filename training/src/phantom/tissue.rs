@@ -21,19 +21,12 @@ pub(crate) struct Painter {
     pub(crate) scale: f32,
     /// Direction of the fibres.
     pub(crate) grain: f32,
-    /// How freely the amounts of everything vary, 0 to 1: colours alone must not tell tissues apart.
-    pub(crate) variety: f32,
 }
 
 impl Painter {
     pub(crate) fn new(size_px: [usize; 2], stain: Stain, scale: f32, rng: &mut Draw) -> Self {
         let grain = rng.random_range(0.0..TAU);
-        Self { canvas: Canvas::new(size_px), marks: Vec::new(), stain, scale, grain, variety: 0.0 }
-    }
-
-    /// A number about `usual`, between `low` and `high` where all may vary.
-    fn about(&self, usual: f32, low: f32, high: f32, rng: &mut Draw) -> f32 {
-        usual + (rng.random_range(low..high) - usual) * self.variety
+        Self { canvas: Canvas::new(size_px), marks: Vec::new(), stain, scale, grain }
     }
 
     fn mark(&mut self, kind: MarkKind, centre_px: [f32; 2], radius_px: f32) {
@@ -61,17 +54,14 @@ impl Painter {
         let [salt, warp_salt, cleft_salt]: [u32; 3] = rng.random();
         let stain = self.stain;
         let scale = self.scale;
-        let thick = self.about(0.22, 0.08, 0.50, rng);
-        let gap = self.about(0.70, 0.58, 0.92, rng);
-        let n_spindle = self.about(n_spindle, 0.5 * n_spindle, 1.8 * n_spindle, rng);
         let warp = move |x: f32, y: f32| 16.0 * (noise(x / 46.0, y / 46.0, warp_salt) - 0.5);
         self.canvas.fill(|x, y| {
             let [u, v] = [(x * cos + y * sin) / scale, (y * cos - x * sin) / scale];
             let v = v + warp(u, v);
             let fibre = noise(u * 0.035, v * 0.24, salt);
             let cleft = noise(u * 0.022, v * 0.13, cleft_salt);
-            let open = ((cleft - gap) * 9.0).clamp(0.0, 0.85);
-            fibre_ink(stain, (thick + 0.62 * fibre) * (1.0 - open))
+            let open = ((cleft - 0.70) * 9.0).clamp(0.0, 0.85);
+            fibre_ink(stain, (0.22 + 0.62 * fibre) * (1.0 - open))
         });
         let n_nucleus = (self.area_px() / 1e4 * n_spindle).round() as usize;
         for centre in scatter(self.canvas.size_px(), n_nucleus, 15.0 * scale, rng) {
@@ -91,8 +81,6 @@ impl Painter {
         rng: &mut Draw,
     ) {
         let labels = LabelDice::of(marker);
-        // What the glands hold: nothing, mucus or pink secretion.
-        let secretion = if rng.random_bool(0.6) { self.variety * rng.random_range(0.05..0.75) } else { 0.0 };
         for &centre in places {
             let stretch: f32 = rng.random_range(0.84..1.0);
             let reach = radius_px * rng.random_range(0.92..1.05);
@@ -101,20 +89,12 @@ impl Painter {
                 angle: rng.random_range(0.0..TAU),
                 dent: if nuclei == Nuclei::Pleomorphic { rng.random_range(-0.14..0.14) } else { 0.03 },
             };
-            self.gland(centre, &outline, nuclei, labels, secretion, rng);
+            self.gland(centre, &outline, nuclei, labels, rng);
             self.mark(MarkKind::Gland, centre, reach);
         }
     }
 
-    fn gland(
-        &mut self,
-        centre: [f32; 2],
-        outline: &Blob,
-        nuclei: Nuclei,
-        labels: LabelDice,
-        secretion: f32,
-        rng: &mut Draw,
-    ) {
+    fn gland(&mut self, centre: [f32; 2], outline: &Blob, nuclei: Nuclei, labels: LabelDice, rng: &mut Draw) {
         let regular = nuclei == Nuclei::Regular;
         // The smallest glands have smaller cells, else nothing would be left of their lumen.
         let shrink = if regular { 1.0 } else { (outline.radii_px[0] / (42.0 * self.scale)).clamp(0.72, 1.0) };
@@ -129,9 +109,7 @@ impl Painter {
             let ragged = magnified * if regular { 1.5 } else { 4.0 };
             let depth = -distance_px + ragged * (noise(x * fine, y * fine, salt) - 0.5);
             if depth > wall_px {
-                let mut ink = lumen_ink(stain, (depth - wall_px) / magnified);
-                ink[1] += secretion;
-                return (1.0, ink);
+                return (1.0, lumen_ink(stain, (depth - wall_px) / magnified));
             }
             (cover(distance_px - 1.0, 1.5), wall_ink(stain, depth / magnified, wall_px / magnified, wash))
         });
@@ -177,10 +155,7 @@ impl Painter {
 
     /// A cohesive sheet of large cells; returns the centres of its cells.
     pub(crate) fn sheet(&mut self, nuclei: Nuclei, marker: Option<&Marker>, rng: &mut Draw) -> Vec<[f32; 2]> {
-        let roomy = self.about(1.0, 0.95, 1.35, rng);
-        let spacing_px = self.scale * roomy * if nuclei == Nuclei::Pleomorphic { 20.5 } else { 16.5 };
-        let [bulk, blue] = [self.about(1.0, 0.35, 1.6, rng), self.about(1.0, 0.2, 1.3, rng)];
-        let pale = self.about(1.0, 0.62, 1.15, rng);
+        let spacing_px = self.scale * if nuclei == Nuclei::Pleomorphic { 20.5 } else { 16.5 };
         let salt: u32 = rng.random();
         let labels = LabelDice::of(marker);
         let [width, height] = self.canvas.size_px();
@@ -196,8 +171,6 @@ impl Painter {
             let label = cell_labels.get(cell_idx).copied().unwrap_or(CellLabel::UNLABELLED);
             let grain = noise(x * fine, y * fine, salt) - 0.5;
             let mut ink = cytoplasm_ink(stain, grain, wash);
-            ink[0] *= blue;
-            ink[1] *= bulk;
             let on_border = cover(border_px - 1.3 * magnified, 1.5);
             ink[2] += label.at(Localisation::Cytoplasmic) * (1.0 + 0.3 * grain) * (1.0 - on_border * 0.4);
             if label.at(Localisation::Membranous) > 0.0 {
@@ -216,7 +189,6 @@ impl Painter {
                     _ => Nucleus::regular(rng.random_range(0.0..TAU), self.scale, rng),
                 };
                 nucleus.label = cell_labels[row * columns + column].at(Localisation::Nuclear);
-                nucleus.dye *= pale;
                 if marker.is_some() {
                     nucleus.dye *= 0.8;
                 }
@@ -242,9 +214,6 @@ impl Painter {
         let stain = self.stain;
         let scale = self.scale;
         let magnified = self.magnified();
-        let [thick, wash] = [self.about(0.30, 0.02, 0.42, rng), self.about(0.0, 0.0, 0.36, rng)];
-        let gap = self.about(1.0, 0.62, 1.1, rng);
-        let n_dust = self.about(9.0, 5.0, 34.0, rng);
         self.canvas.fill(|x, y| {
             // Seen closely, grains of square noise would line up; they are shifted against one another.
             let shift = |a: f32, b: f32| {
@@ -253,15 +222,12 @@ impl Painter {
             let [x, y] = [x + shift(x, y), y + shift(y, x)];
             let fine = noise(x * 0.55 / scale, y * 0.55 / scale, salt);
             let coarse = noise(x * 0.06 / scale, y * 0.06 / scale, coarse_salt);
-            // Tears in the debris, as clear as lumina.
-            let tear =
-                ((noise(x * 0.045 / scale, y * 0.045 / scale, salt ^ 0x7EA2) - gap) * 9.0).clamp(0.0, 1.0);
-            let amount = (thick + 0.55 * fine * fine + 0.35 * coarse) * (1.0 - tear);
+            let amount = 0.30 + 0.55 * fine * fine + 0.35 * coarse;
             let mut ink = fibre_ink(stain, amount);
             if stain == Stain::Trichrome {
                 ink = [0.05, amount * 0.9, 0.0];
             }
-            ink[0] += (0.10 * coarse + wash * (0.5 + fine)) * (1.0 - tear);
+            ink[0] += 0.10 * coarse;
             ink
         });
         let size_px = self.canvas.size_px();
@@ -273,7 +239,7 @@ impl Painter {
                 (0.55 * cover(edge_px - 0.8 * magnified, 1.4), [0.18, 0.95, 0.0])
             });
         }
-        let n_dust = (self.area_px() / 1e4 * n_dust) as usize;
+        let n_dust = (self.area_px() / 1e4 * 9.0) as usize;
         for centre in scatter(size_px, n_dust, 9.0 * scale, rng) {
             cells::pyknosis(&mut self.canvas, centre, scale, rng);
             self.mark(MarkKind::PyknoticNucleus, centre, 3.0 * scale);
