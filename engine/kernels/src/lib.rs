@@ -12,6 +12,7 @@ mod packed;
 mod cube;
 pub mod dot;
 mod flex;
+pub mod fused;
 mod ops;
 mod path;
 #[cfg(test)]

@@ -10,8 +10,9 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::module::attention as library_attention;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 use eosin_kernels::decode_attention;
+use eosin_kernels::fused::{self, Sight};
 
 /// Query rows taken at once on the general path when no gradient is wanted.
 const QUERY_ROWS: usize = 256;
@@ -42,6 +43,16 @@ pub enum Visibility {
 }
 
 impl Visibility {
+    /// The same for the processor's own attention, where it knows it.
+    fn sight(&self) -> Option<Sight> {
+        match self {
+            Self::All => Some(Sight::All),
+            Self::Causal => Some(Sight::Causal),
+            Self::CausalSegments(segments) => Some(Sight::Segments(segments.as_slice().into())),
+            Self::CausalFrom(_) => None,
+        }
+    }
+
     /// Which scores are forbidden; `None` where all are allowed.
     ///
     /// # Shapes
@@ -89,6 +100,8 @@ pub struct Mask {
     /// Forbidden scores of all queries at once, `[b or 1, 1, t, s]`, where that is small or inevitable.
     bias: Option<Tensor<4>>,
     forbidden: Option<Tensor<4, Bool>>,
+    /// The visibility as the processor's own attention takes it, where gradients are wanted.
+    sight: Option<Sight>,
 }
 
 /// Whether the tensor library's own attention serves: on the processor, without gradients, for many queries.
@@ -100,7 +113,11 @@ impl Mask {
     /// Lays out which of `n_key` keys each of the last `n_query` may see.
     pub fn new(visibility: Visibility, n_query: usize, n_key: usize, device: &Device) -> Self {
         let queries = n_key - n_query..n_key;
-        let mut mask = Self { visibility, bias: None, forbidden: None };
+        let sight = if device.is_autodiff() && fused::serves(device) { visibility.sight() } else { None };
+        let mut mask = Self { visibility, bias: None, forbidden: None, sight };
+        if mask.sight.is_some() {
+            return mask;
+        }
         if is_library_path(device, n_query) {
             if let Visibility::CausalSegments(_) | Visibility::CausalFrom(_) = &mask.visibility
                 && let Some((n_sample, forbidden)) = mask.visibility.forbidden(queries, n_key)
@@ -141,6 +158,13 @@ pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: &Mask) -
         && let Some(attended) = firsts.and_then(|firsts| decode_attention(&query, &key, &value, firsts))
     {
         return attended;
+    }
+    if let Some(sight) = &mask.sight {
+        let dtype = query.dtype();
+        let [query, key, value] =
+            [query, key, value].map(|x| if fused::takes(&x) { x } else { x.cast(DType::F32) });
+        let out = fused::attention(query, key, value, sight.clone());
+        return if dtype == DType::F32 { out } else { out.cast(dtype) };
     }
     if is_library_path(&device, n_query) {
         let is_causal = matches!(mask.visibility, Visibility::Causal);
@@ -247,7 +271,7 @@ mod tests {
                 assert!(worst < 2e-5, "{visibility:?} on {device:?}: {worst}");
             }
             // The general path in pieces, as graphics processors run it.
-            let mask = Mask { visibility: visibility.clone(), bias: None, forbidden: None };
+            let mask = Mask { visibility: visibility.clone(), bias: None, forbidden: None, sight: None };
             let rows = (0..t).step_by(3).map(|start| {
                 let n_row = 3.min(t - start);
                 let first = s - t + start;

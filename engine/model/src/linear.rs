@@ -5,7 +5,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Distribution, Int, Tensor};
-use eosin_kernels::PackedMatrix;
+use eosin_kernels::{PackedMatrix, fused};
 
 /// A matrix of `[out, in]`.
 #[derive(Module, Debug)]
@@ -31,9 +31,25 @@ impl Weight {
     /// - `x`: `[m, in]`
     /// - returns: `[m, out]`
     pub fn multiply(&self, x: Tensor<2>) -> Tensor<2> {
-        match self {
-            Self::Dense(weight) => x.matmul(weight.val().transpose()),
+        self.multiply_add(x, None)
+    }
+
+    /// x · Wᵀ + b.
+    fn multiply_add(&self, x: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+        let y = match self {
+            Self::Dense(weight) => {
+                let weight = weight.val();
+                // On the way back nothing is transposed by copying.
+                if x.device().is_autodiff() && fused::takes(&x) && fused::takes(&weight) {
+                    return fused::linear(x, weight, bias);
+                }
+                x.matmul(weight.transpose())
+            }
             Self::Packed(packed) => packed.linear(x),
+        };
+        match bias {
+            Some(bias) => y + bias.unsqueeze(),
+            None => y,
         }
     }
 
@@ -118,10 +134,7 @@ impl Linear {
         let mut dims = x.dims();
         let [n_out, n_in] = self.weight.shape();
         let n_row = dims[..D - 1].iter().product::<usize>();
-        let mut y = self.weight.multiply(x.reshape([n_row, n_in]));
-        if let Some(bias) = &self.bias {
-            y = y + bias.val().unsqueeze();
-        }
+        let y = self.weight.multiply_add(x.reshape([n_row, n_in]), self.bias.as_ref().map(Param::val));
         dims[D - 1] = n_out;
         y.reshape(dims)
     }

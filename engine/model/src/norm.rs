@@ -4,6 +4,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use eosin_kernels::fused;
 
 /// Scales each row to unit mean square, then each channel by its own gain.
 #[derive(Module, Debug)]
@@ -30,6 +31,9 @@ impl RmsNorm {
     /// - `x`: `[.., d]`
     /// - returns: the same
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        if fused::takes(&x) && fused::takes(&self.gain.val()) {
+            return fused::rms_norm(x, self.gain.val(), self.eps);
+        }
         let scale = x.clone().square().mean_dim(D - 1).add_scalar(self.eps).sqrt().recip();
         x * scale * self.gain.val().unsqueeze()
     }

@@ -14,6 +14,8 @@ use burn::tensor::activation::{gelu, sigmoid};
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 
+use eosin_kernels::fused::{self, Sight};
+
 use super::ClipError;
 use super::config::Activation;
 use super::load::{Initial, Supply};
@@ -165,7 +167,12 @@ impl Block {
             softcap: None,
             is_causal: attend == Attend::Causal,
         };
-        let mixed = attention(query, key, value, None, None, options);
+        let mixed = if query.device().is_autodiff() && fused::takes(&query) {
+            let sight = if attend == Attend::Causal { Sight::Causal } else { Sight::All };
+            fused::attention(query, key, value, sight)
+        } else {
+            attention(query, key, value, None, None, options)
+        };
         let x = x + self.out.forward(mixed.swap_dims(1, 2).reshape([b * t, d]));
         let hidden = self.fc1.forward(self.norm2.forward(x.clone()));
         let x = x + self.fc2.forward(activate(hidden, self.activation));
@@ -189,6 +196,7 @@ impl Block {
 
 fn activate(x: Tensor<2>, activation: Activation) -> Tensor<2> {
     match activation {
+        Activation::QuickGelu if fused::takes(&x) => fused::quick_gelu(x),
         Activation::QuickGelu => x.clone() * sigmoid(x * 1.702),
         // Some backends give GELU the derivative of its tanh approximation; composed, it has its own.
         Activation::Gelu if x.device().is_autodiff() => {

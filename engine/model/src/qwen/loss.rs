@@ -6,6 +6,7 @@
 //! gradient equal the reference's).
 
 use burn::tensor::{Int, Tensor};
+use eosin_kernels::fused;
 
 /// A sum of losses and how many tokens it is over.
 #[derive(Clone, Debug)]
@@ -43,6 +44,9 @@ impl TokenLoss {
 /// - `targets`: `[m]`
 /// - returns: `[1]`
 pub fn cross_entropy_sum(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    if fused::takes(&logits) {
+        return fused::cross_entropy(logits, targets.into_data()).sum();
+    }
     let shifted = logits.clone() - logits.detach().max_dim(1);
     let log_sum = shifted.clone().exp().sum_dim(1).log();
     (log_sum - shifted.gather(1, targets.unsqueeze_dim::<2>(1))).sum()

@@ -6,6 +6,8 @@ use burn::module::Module;
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
+use eosin_kernels::fused;
+
 use crate::linear::{Bias, Linear};
 
 /// Three linear maps.
@@ -39,6 +41,9 @@ impl Mlp {
     /// - `x`: `[.., d]`
     /// - returns: the same
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.down.forward(silu(self.gate.forward(x.clone())) * self.up.forward(x))
+        let (gate, up) = (self.gate.forward(x.clone()), self.up.forward(x));
+        let inner =
+            if fused::takes(&gate) && fused::takes(&up) { fused::gated(gate, up) } else { silu(gate) * up };
+        self.down.forward(inner)
     }
 }

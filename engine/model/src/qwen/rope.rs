@@ -7,6 +7,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use eosin_core::PatchGrid;
+use eosin_kernels::fused::{self, Angles};
 
 use super::config::{TextConfig, VisionConfig};
 
@@ -15,15 +16,29 @@ use super::config::{TextConfig, VisionConfig};
 pub struct Rotation<const D: usize> {
     cos: Tensor<D>,
     sin: Tensor<D>,
+    /// The same, row by row, for the processor.
+    angles: Angles,
 }
 
 impl<const D: usize> Rotation<D> {
     fn new(angles: &[f32], shape: [usize; D], device: &Device) -> Self {
-        let table = |f: fn(f32) -> f32| {
-            let values: Vec<f32> = angles.iter().map(|angle| f(*angle)).collect();
-            Tensor::from_data(TensorData::new(values, shape), device)
-        };
-        Self { cos: table(f32::cos), sin: table(f32::sin) }
+        let cos: Vec<f32> = angles.iter().map(|angle| angle.cos()).collect();
+        let sin: Vec<f32> = angles.iter().map(|angle| angle.sin()).collect();
+        let angles = Angles { cos: cos.as_slice().into(), sin: sin.as_slice().into() };
+        let table = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, shape), device);
+        Self { cos: table(cos), sin: table(sin), angles }
+    }
+
+    /// Rotates rows on the processor; gives `x` back where it is elsewhere.
+    ///
+    /// # Shapes
+    /// - `x`: `[rows, h, 2 × half]`, a row for each of the table
+    /// - returns: the same
+    ///
+    /// # Errors
+    /// `x` itself, for [`Self::apply`].
+    pub fn apply_rows(&self, x: Tensor<3>) -> Result<Tensor<3>, Tensor<3>> {
+        if fused::takes(&x) { Ok(fused::rotate(x, self.angles.clone())) } else { Err(x) }
     }
 
     /// Rotates the last axis.

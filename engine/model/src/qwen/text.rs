@@ -78,8 +78,15 @@ impl TextAttention {
             let h = y.dims()[2] / d_head;
             y.reshape([b, t, h, d_head]).swap_dims(1, 2)
         };
-        let query = pass.rotation.apply(heads(self.query.forward(x.clone())));
-        let key = pass.rotation.apply(heads(self.key.forward(x.clone())));
+        let turned = |y: Tensor<3>| {
+            let d = y.dims()[2];
+            match pass.rotation.apply_rows(y.reshape([b * t, d / d_head, d_head])) {
+                Ok(y) => heads(y.reshape([b, t, d])),
+                Err(y) => pass.rotation.apply(heads(y.reshape([b, t, d]))),
+            }
+        };
+        let query = turned(self.query.forward(x.clone()));
+        let key = turned(self.key.forward(x.clone()));
         let value = heads(self.value.forward(x));
         let [key, value] = match cache {
             Some((layer, cache)) => cache.append(layer, key, value),

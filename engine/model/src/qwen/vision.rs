@@ -144,7 +144,8 @@ impl VisionAttention {
             }
         };
         // Queries and keys turn together, as if there were twice the heads.
-        let query_key = rotation.apply(query_key.reshape([n_patch, 2 * h, d / h]));
+        let query_key = query_key.reshape([n_patch, 2 * h, d / h]);
+        let query_key = rotation.apply_rows(query_key).unwrap_or_else(|query_key| rotation.apply(query_key));
         let query = query_key.clone().narrow(1, 0, h);
         [query, query_key.narrow(1, h, h), value.reshape([n_patch, h, d / h])]
     }

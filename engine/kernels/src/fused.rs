@@ -1,0 +1,135 @@
+//! Steps of a transformer as single operations on the processor, forwards and backwards.
+//!
+//! Composed of the tensor library's operations, a norm or an attention writes a full-size tensor after each
+//! arithmetic step and keeps most of them for the way back; on a processor the time then goes into memory.
+//! Here each step is one pass, keeps its inputs only, and computes again what is cheap on the way back (for
+//! attention as Dao et al. 2022, "FlashAttention", section 3.1). Sums run in an order that does not depend on the
+//! number of threads, so that equal seeds give equal models. Other devices never come here: [`serves`] says where
+//! to. The tests at the end hold each operation and its gradients to the composed form.
+
+mod attention;
+mod flex;
+mod lanes;
+mod linear;
+mod ops;
+
+use std::sync::Arc;
+
+use burn::backend::Dispatch;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use ops::{FusedBackend as _, One, Three, Two};
+
+/// Whether the operations of this file run on a device: on the processor, with gradients or without.
+pub fn serves(device: &Device) -> bool {
+    device.clone().without_autodiff() == Device::flex()
+}
+
+/// Whether these operations take a tensor: 32-bit floats on the processor.
+pub fn takes<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && serves(&x.device())
+}
+
+/// Which keys a query may see; queries are the last of the keys' sequence.
+#[derive(Clone, Debug)]
+pub enum Sight {
+    /// All.
+    All,
+    /// Keys up to the query's own place.
+    Causal,
+    /// Keys up to its own place with its own segment number: `[b][s]`.
+    Segments(Arc<[Vec<u32>]>),
+}
+
+/// x · Wᵀ + b.
+///
+/// # Shapes
+/// - `x`: `[m, in]`
+/// - `weight`: `[out, in]`
+/// - `bias`: `[out]`
+/// - returns: `[m, out]`
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(match bias {
+        Some(bias) => Dispatch::fused_three(x, weight, bias.into_dispatch(), Three::Linear),
+        None => Dispatch::fused_two(x, weight, Two::Linear),
+    })
+}
+
+/// x / √(mean(x²) + ε) · g over the last axis.
+///
+/// # Shapes
+/// - `x`: `[.., d]`
+/// - `gain`: `[d]`
+/// - returns: as `x`
+pub fn rms_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>, eps: f64) -> Tensor<D> {
+    let op = Two::RmsNorm { eps: eps as f32 };
+    Tensor::from_dispatch(Dispatch::fused_two(x.into_dispatch(), gain.into_dispatch(), op))
+}
+
+/// (x − mean) / √(variance + ε) · g + b over the last axis.
+///
+/// # Shapes
+/// - `x`: `[.., d]`
+/// - `gain`, `bias`: `[d]`
+/// - returns: as `x`
+pub fn layer_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<D> {
+    let op = Three::LayerNorm { eps: eps as f32 };
+    let (gain, bias) = (gain.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_three(x.into_dispatch(), gain, bias, op))
+}
+
+/// silu(gate) · up, element by element.
+pub fn gated<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::fused_two(gate.into_dispatch(), up.into_dispatch(), Two::Gated))
+}
+
+/// x · σ(1.702 x).
+pub fn quick_gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::fused_one(x.into_dispatch(), One::QuickGelu))
+}
+
+/// Cosine and sine of every row's angles, `[rows, half]` each.
+#[derive(Clone, Debug)]
+pub struct Angles {
+    /// Cosines.
+    pub cos: Arc<[f32]>,
+    /// Sines.
+    pub sin: Arc<[f32]>,
+}
+
+/// Turns pairs (j, j + half) of every head's channels by the row's angles.
+///
+/// # Shapes
+/// - `x`: `[rows, h, 2 × half]`
+/// - returns: the same
+pub fn rotate(x: Tensor<3>, angles: Angles) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::fused_one(x.into_dispatch(), One::Rotate(angles)))
+}
+
+/// softmax(q·kᵀ/√d)·v for each head.
+///
+/// # Shapes
+/// - `query`: `[b, h, t, d]`
+/// - `key`, `value`: `[b, h_kv, s, d]`; query head i reads key head i / (h / `h_kv`)
+/// - returns: `[b, h, t, d]`, lying in memory as `[b, t, h, d]`
+pub fn attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, sight: Sight) -> Tensor<4> {
+    let (key, value) = (key.into_dispatch(), value.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_three(query.into_dispatch(), key, value, Three::Attention(sight)))
+}
+
+/// −ln softmax(logits)\[target\], one a row.
+///
+/// # Shapes
+/// - `logits`: `[m, v]`
+/// - `targets`: `m` whole numbers below `v`
+/// - returns: `[m]`
+///
+/// # Panics
+/// Where a target is none of these.
+pub fn cross_entropy(logits: Tensor<2>, targets: TensorData) -> Tensor<1> {
+    let targets = targets.try_into_vec_as::<i64>().expect("targets are whole numbers");
+    let targets =
+        targets.into_iter().map(|target| usize::try_from(target).expect("targets count from 0")).collect();
+    Tensor::from_dispatch(Dispatch::fused_one(logits.into_dispatch(), One::CrossEntropy(targets)))
+}
