@@ -18,6 +18,10 @@ use clap::{Parser, Subcommand};
 
 use crate::printer::Printer;
 
+/// Tensors are large, short-lived blocks: an allocator that keeps them mapped saves the kernel's work.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EXAMPLES: &str = "\
 Examples:
   eosin                                            open the window
