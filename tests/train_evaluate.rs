@@ -9,16 +9,22 @@ mod kit;
 
 use std::sync::Arc;
 
-use eosin_core::{RgbTile, Role};
-use eosin_training::TrainError;
+use burn::tensor::Device;
+use eosin_core::{DeviceChoice, RgbTile, Role};
+use eosin_model::prepare::Preprocess;
+use eosin_session::ModelBundle;
+use eosin_training::batch::RowEncoder;
 use eosin_training::data::{IMAGE_MARK, Message, Picture, Sample, Skip, Source, Task};
 use eosin_training::evaluate::Said;
 use eosin_training::evaluate::exam::{About, Decoding, Exam, Shown, Subject};
+use eosin_training::evaluate::model::Model;
+use eosin_training::evaluate::session::Bundle;
 use eosin_training::evaluate::statistics::{
     ClusterBootstrap, Mean, N_DRAW, Share, exact_mcnemar, student_t_quantile,
 };
 use eosin_training::evaluate::store::Evaluation;
 use eosin_training::evaluate::table::{Rule, Table};
+use eosin_training::{TrainError, vocabulary};
 use serde_json::Value;
 
 fn number(value: &Value, key: &str) -> f64 {
@@ -219,4 +225,37 @@ fn answers_are_taken_up_again_and_only_where_nothing_that_decides_them_changed()
     assert_eq!(count(&exam(8), false, &Decoding::greedy(21)), 12);
     let repeated = Decoding { seeds: vec![1, 2, 3], ..Decoding::repeated() };
     assert_eq!(count(&exam(8), false, &repeated), 36);
+}
+
+#[test]
+fn a_model_in_memory_says_what_its_bundle_says() {
+    let path = kit::workspace().join("assets/demo");
+    let decoding = Decoding::greedy(48);
+    let exam = exam(8);
+    let mut bundle = Bundle::open(&path, DeviceChoice::Cpu).unwrap();
+    let asked = exam.ask(&mut bundle, &decoding, None, &mut |_| ()).unwrap();
+    let qwen = ModelBundle::open(&path, None).unwrap().load(&Device::flex()).unwrap();
+    let encoder = RowEncoder::new(vocabulary::open(&path.join("tokenizer.json")).unwrap()).unwrap();
+    let about = asked.settings.about.clone();
+    let own = about.preprocessing;
+    let preprocess = Preprocess::default().with_pixels(own.min_pixels, own.max_pixels);
+    for n_batch in [1, 5, 48] {
+        let model = Model::new(&qwen, &encoder, &preprocess).named(&about.model, &about.weights);
+        let mut model = model.in_batches(n_batch);
+        let answers = exam.ask(&mut model, &decoding, None, &mut |_| ()).unwrap().answers;
+        assert_eq!(answers.len(), asked.answers.len());
+        for (found, expected) in answers.iter().zip(&asked.answers) {
+            assert_eq!((&found.said, found.n_token), (&expected.said, expected.n_token), "{n_batch} at once");
+        }
+    }
+    // Drawn answers follow from seed and question, whatever else is in the batch.
+    let drawn = Decoding { max_new_tokens: 12, seeds: vec![1, 2], ..Decoding::repeated() };
+    let draw = |n_batch| {
+        let mut model = Model::new(&qwen, &encoder, &preprocess).in_batches(n_batch);
+        let answers = exam.ask(&mut model, &drawn, None, &mut |_| ()).unwrap().answers;
+        answers.into_iter().map(|answer| (answer.seed, answer.said)).collect::<Vec<_>>()
+    };
+    let (few, many) = (draw(2), draw(48));
+    assert_eq!(few, many);
+    assert!(few[..12].iter().zip(&few[12..]).any(|(first, second)| first.1 != second.1), "seeds differ");
 }

@@ -6,16 +6,17 @@
 
 pub mod answers;
 mod baseline;
-mod card;
 pub mod exam;
 pub mod extract;
+pub mod figures;
+pub mod model;
 pub mod session;
+pub mod stages;
 pub mod statistics;
 pub mod store;
 pub mod table;
 pub mod words;
 
-pub use card::{Case, Form, Item, Report, Scores, Subject, evaluate};
 pub use statistics::Share;
 
 /// What a model said.

@@ -9,6 +9,8 @@ use eosin_model::qwen::Qwen;
 use crate::batch::{Encoded, RowEncoder};
 use crate::data::{Sample, Skip, Source};
 use crate::error::TrainError;
+use crate::evaluate::model::Model;
+use crate::evaluate::stages::look;
 use crate::folder::Vlm;
 use crate::metrics::Scalars;
 use crate::recipe::{TuneSettings, ValidateRecipe};
@@ -135,7 +137,10 @@ impl Examples {
         source: &dyn Source,
         validate: &ValidateRecipe,
     ) -> Result<Scalars, TrainError> {
-        let _ = (model, source, validate);
-        Ok(Scalars::new())
+        if validate.answer_samples == 0 {
+            return Ok(Scalars::new());
+        }
+        let mut model = Model::new(model, &self.encoder, &self.preprocess).instructed(&self.system);
+        look(&mut model, source, validate.answer_samples as u64, validate.max_new_tokens)
     }
 }

@@ -13,6 +13,7 @@ use eosin_model::qwen::Qwen;
 use crate::checkpoint::{sha256, write_synced};
 use crate::data::{Source, Tally};
 use crate::error::TrainError;
+use crate::evaluate::stages;
 use crate::folder::{self, FINAL, Vlm};
 use crate::recipe::{Kind, Plan, Recipe, Stage, StagePlan};
 use crate::run::Ended;
@@ -133,6 +134,7 @@ impl Pipeline {
                 return Ok(Ended::Stopped);
             }
         }
+        stages::examine(self, device, watch)?;
         Ok(Ended::Finished)
     }
 

@@ -101,6 +101,12 @@ pub struct ExamRecipe {
     /// Pairs of stages that are compared on the same questions.
     #[serde(default)]
     pub compare: Vec<[String; 2]>,
+    /// Source under `[sources]` that the baselines learn from; with none, the table has chance alone.
+    #[serde(default)]
+    pub baseline: String,
+    /// Samples of it.
+    #[serde(default)]
+    pub baseline_samples: u64,
 }
 
 /// A recipe that was checked.
@@ -234,7 +240,10 @@ impl Recipe {
             }
         }
         if let Some(exam) = &self.exam {
-            if let Some(name) = exam.sources.values().find(|name| !self.sources.contains_key(*name)) {
+            let baseline = Some(&exam.baseline).filter(|name| !name.is_empty());
+            if let Some(name) =
+                exam.sources.values().chain(baseline).find(|name| !self.sources.contains_key(*name))
+            {
                 return refuse(format!("exam: there is no source `{name}`"));
             }
             let known = |name: &String| self.stages.iter().any(|stage| stage.name == *name);

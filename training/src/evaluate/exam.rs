@@ -6,6 +6,7 @@
 //! `tests/train_evaluate.rs`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -89,6 +90,11 @@ impl Decoding {
     /// Whether the likeliest token is always taken.
     pub fn is_greedy(&self) -> bool {
         self.temperature <= 0.0
+    }
+
+    /// Runs.
+    pub fn n_run(&self) -> usize {
+        self.runs().len()
     }
 
     /// The seeds that are run.
@@ -205,8 +211,13 @@ impl Exam {
     /// Adds the questions of a source, at most `limit`, under the name of a domain. Samples without a task,
     /// and those that cannot be read, are tallied.
     pub fn add(&mut self, domain: &str, source: &dyn Source, limit: u64) {
+        self.add_range(domain, source, 0..limit);
+    }
+
+    /// As [`Exam::add`], for samples of these numbers; those that the source does not have are not missed.
+    pub fn add_range(&mut self, domain: &str, source: &dyn Source, range: Range<u64>) {
         self.guesses.take();
-        for idx in 0..source.n_sample().min(limit) {
+        for idx in range.start..range.end.min(source.n_sample()) {
             let sample = match source.sample(idx) {
                 Ok(sample) => sample,
                 Err(skip) => {
@@ -505,13 +516,7 @@ fn absent_file(picture: &Picture) -> Option<&Path> {
 
 /// The pixels of a picture, or why there are none.
 fn decode(picture: &Picture) -> Result<Arc<RgbTile>, String> {
-    match picture {
-        Picture::Tile(tile) => Ok(Arc::clone(tile)),
-        Picture::Phantom { seed, settings } => {
-            Ok(Arc::new(crate::phantom::Phantom::draw(*seed, settings).tile))
-        }
-        _ => Err("this picture cannot be read yet".into()),
-    }
+    picture.decode().map_err(|error| eosin_core::error_chain(&error))
 }
 
 /// A name that pictures share only where they are one.
@@ -528,7 +533,7 @@ fn name(picture: &Picture) -> Arc<str> {
 
 /// What baselines know a question by: its topic where it is labelled, else its words without the options.
 fn topic(tags: &BTreeMap<String, String>, messages: &[Message], task: &Task) -> String {
-    if let Some(topic) = tags.get("topic") {
+    if let Some(topic) = tags.get("topic").filter(|topic| *topic != "none") {
         return format!("{} {topic}", Asked::of(task).name());
     }
     let asked = messages.iter().rev().find(|turn| turn.role == Role::User).map_or("", |turn| &turn.text);

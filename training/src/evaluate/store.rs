@@ -14,11 +14,13 @@ use crate::error::TrainError;
 /// One row a question; the cache that `--reuse` takes up.
 pub const ANSWERS: &str = "answers.jsonl";
 /// Settings and scores.
+pub const SCORES: &str = "scores.json";
+/// The table of several subjects, and the figures that a bundle keeps.
 pub const EVALUATION: &str = "evaluation.json";
 /// What was not asked, and why.
 pub const SKIPPED: &str = "skipped.jsonl";
 
-/// Settings and scores of one subject, as they lie in `evaluation.json`.
+/// Settings and scores of one subject, as they lie in `scores.json`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Everything that decides the figures.
@@ -45,7 +47,7 @@ impl Evaluation {
     /// # Errors
     /// [`TrainError::File`] where a file is missing, [`TrainError::Engine`] where it is none of ours.
     pub fn read(dir: &Path) -> Result<(Self, Vec<Answer>), TrainError> {
-        let path = dir.join(EVALUATION);
+        let path = dir.join(SCORES);
         let text = fs::read_to_string(&path).map_err(TrainError::file("read the evaluation", &path))?;
         let own = serde_json::from_str(&text)
             .map_err(TrainError::engine("a file is not an evaluation of this program"))?;
@@ -67,12 +69,12 @@ impl Evaluation {
         }
         put(&dir.join(SKIPPED), &skipped)?;
         // Last: where it lies, the rest is whole.
-        put(&dir.join(EVALUATION), &pretty(self)?)
+        put(&dir.join(SCORES), &pretty(self)?)
     }
 }
 
 impl Table {
-    /// Writes `table.md`, `table.json` and `table.csv` into a folder, which is created.
+    /// Writes `table.md`, `evaluation.json` and `table.csv` into a folder, which is created.
     ///
     /// # Errors
     /// [`TrainError::File`].
@@ -80,7 +82,7 @@ impl Table {
         fs::create_dir_all(dir).map_err(TrainError::file("create the folder", dir))?;
         put(&dir.join("table.md"), &self.to_markdown())?;
         put(&dir.join("table.csv"), &self.to_csv())?;
-        put(&dir.join("table.json"), &pretty(self)?)
+        put(&dir.join(EVALUATION), &pretty(self)?)
     }
 }
 
