@@ -229,7 +229,7 @@ fn answers_are_taken_up_again_and_only_where_nothing_that_decides_them_changed()
 
 #[test]
 fn a_model_in_memory_says_what_its_bundle_says() {
-    let path = kit::workspace().join("assets/demo");
+    let path = kit::workspace().join("assets/demo/vlm");
     let decoding = Decoding::greedy(48);
     let exam = exam(8);
     let mut bundle = Bundle::open(&path, DeviceChoice::Cpu).unwrap();

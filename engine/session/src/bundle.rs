@@ -211,7 +211,7 @@ impl ModelBundle {
     pub fn demo() -> Result<Self, SessionError> {
         macro_rules! demo {
             ($name:literal) => {
-                ($name, include_bytes!(concat!("../../../assets/demo/", $name)).as_slice())
+                ($name, include_bytes!(concat!("../../../assets/demo/vlm/", $name)).as_slice())
             };
         }
         let files = [
@@ -222,7 +222,7 @@ impl ModelBundle {
             demo!("preprocessor_config.json"),
             demo!("generation_config.json"),
         ];
-        let manifest = Manifest::from_text(include_str!("../../../assets/demo/manifest.toml"))?;
+        let manifest = Manifest::from_text(include_str!("../../../assets/demo/vlm/manifest.toml"))?;
         // Part of the binary: nothing to verify, and no copy is made.
         let [text, mmproj] =
             [files[0].1, files[1].1].map(|bytes| Gguf::from_bytes(bytes::Bytes::from_static(bytes)));

@@ -16,7 +16,7 @@ use crate::printer::{Printer, told};
 
 const EXAMPLES: &str = "\
 Examples:
-  eosin train evaluate --bundle assets/demo --count 500 --out runs/demo/evaluation
+  eosin train evaluate --bundle assets/demo/vlm --count 500 --out runs/demo/evaluation
   eosin train evaluate --bundle runs/beta/bundle --against runs/alpha/evaluation --out runs/beta/evaluation
   eosin train evaluate --bundle patho-r1-3b --data pathmmu/data.json --runs 5 --out pathmmu-3b --reuse";
 
