@@ -17,7 +17,8 @@ use crate::evaluate::stages;
 use crate::folder::{self, FINAL, Vlm};
 use crate::recipe::{Kind, Plan, Recipe, Stage, StagePlan};
 use crate::run::Ended;
-use crate::stub::{Mixture, rl};
+use crate::rl;
+use crate::stub::Mixture;
 use crate::watch::Watch;
 use crate::{clip, sft, vocabulary};
 

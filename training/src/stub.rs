@@ -53,13 +53,3 @@ pub mod clip {
     pub type ClipSettings = toml::Table;
     pub type ClipModelRecipe = toml::Table;
 }
-pub mod rl {
-    use crate::error::TrainError;
-    use crate::pipeline::Context;
-    use crate::run::Ended;
-    use crate::watch::Watch;
-    pub fn run(_: &Context<'_>, _: &mut dyn Watch) -> Result<Ended, TrainError> {
-        Err(TrainError::plan("no"))
-    }
-    pub type RlSettings = toml::Table;
-}

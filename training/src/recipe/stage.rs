@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 use crate::clip::ClipSettings;
-use crate::stub::rl::RlSettings;
+use crate::rl::RlSettings;
 
 /// What a stage does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
