@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::question::Style;
-use super::{Settings, Split};
+use super::{Domain, Settings, Split};
 use crate::error::TrainError;
 use crate::sample::Sample;
 
@@ -31,8 +31,18 @@ pub struct Order {
     pub n_question: usize,
     /// How they are answered.
     pub style: Style,
-    /// How they are drawn.
-    pub settings: Settings,
+    /// Width and height in pixels.
+    pub size_px: [u32; 2],
+    /// Whether they look as those of training.
+    pub domain: Domain,
+}
+
+impl Order {
+    /// How phantom `idx` is drawn.
+    fn settings(&self, idx: u64) -> Settings {
+        let of_domain = Settings::of_domain(self.domain, self.size_px[0], self.split.seed(idx));
+        Settings { size_px: self.size_px, ..of_domain }
+    }
 }
 
 /// Writes phantoms into `dir`, which is created; `progress` hears how many are done.
@@ -72,7 +82,7 @@ pub fn write(dir: &Path, order: &Order, progress: &mut dyn FnMut(u64)) -> Result
 }
 
 fn write_one(pictures: &Path, order: &Order, idx: u64) -> Result<String, TrainError> {
-    let sample = Sample::draw(order.split, idx, &order.settings, order.style, order.n_question);
+    let sample = Sample::draw(order.split, idx, &order.settings(idx), order.style, order.n_question);
     let mut names = Vec::with_capacity(sample.images.len());
     for tile in &sample.images {
         let name = format!("{}.png", sample.id);
@@ -100,7 +110,8 @@ mod tests {
             n_phantom: 3,
             n_question: 3,
             style: Style::Cot,
-            settings: Settings { size_px: [140, 112], ..Settings::default() },
+            size_px: [140, 112],
+            domain: Domain::Out,
         };
         let mut seen = Vec::new();
         write(dir.path(), &order, &mut |n_done| seen.push(n_done)).unwrap();
@@ -122,9 +133,12 @@ mod tests {
             );
             let picture =
                 image::open(dir.path().join(row["images"][0].as_str().unwrap())).unwrap().into_rgb8();
-            let sample = Sample::draw(Split::Validation, idx, &order.settings, Style::Cot, 3);
+            let sample = Sample::draw(Split::Validation, idx, &order.settings(idx), Style::Cot, 3);
             assert_eq!(picture.as_raw().as_slice(), sample.images[0].pixels());
-            assert_eq!(row["truth"], serde_json::to_value(sample.truth.unwrap()).unwrap());
+            let truth = sample.truth.unwrap();
+            assert_eq!(row["truth"]["subfield"], truth.subfield.name());
+            assert_eq!(row["truth"]["tier"], truth.tier.name());
+            assert_eq!(row["truth"]["marks"].as_array().unwrap().len(), truth.marks.len());
         }
     }
 

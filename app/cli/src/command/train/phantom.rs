@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use eosin_training::phantom::export::{self, Order};
-use eosin_training::phantom::{Settings, Split, Style, slide};
+use eosin_training::phantom::{Domain, Split, Style, slide};
 
 use crate::printer::{Printer, told};
 
@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   eosin train phantom --out phantoms --count 100
   eosin train phantom --out held-out --count 20 --split held-out --size 252,168
+  eosin train phantom --out elsewhere --count 100 --split held-out --domain out
   eosin train phantom --slide demo-slide.tif";
 
 /// What was asked of `eosin train phantom`.
@@ -32,6 +33,9 @@ pub struct Args {
     /// Whose seeds to draw from: training never sees validation or held-out ones
     #[arg(long, default_value = "train", value_name = "SPLIT")]
     split: SplitArg,
+    /// In the laboratory of training, or in another: paler, blurred, larger, of another hue
+    #[arg(long, default_value = "in", value_name = "DOMAIN")]
+    domain: DomainArg,
     /// Width and height of the pictures in pixels
     #[arg(long, default_value = "168,168", value_parser = size, value_name = "W,H")]
     size: [u32; 2],
@@ -46,9 +50,17 @@ pub struct Args {
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum SplitArg {
     Train,
+    Pretrain,
+    Reinforce,
     Validation,
     HeldOut,
     Demo,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum DomainArg {
+    In,
+    Out,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -72,6 +84,8 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
     let dir = args.out.unwrap_or_default();
     let split = match args.split {
         SplitArg::Train => Split::Train,
+        SplitArg::Pretrain => Split::Pretrain,
+        SplitArg::Reinforce => Split::Reinforce,
         SplitArg::Validation => Split::Validation,
         SplitArg::HeldOut => Split::HeldOut,
         SplitArg::Demo => Split::Demo,
@@ -86,7 +100,11 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         n_phantom: args.count,
         n_question: args.questions,
         style,
-        settings: Settings { size_px: args.size, ..Settings::default() },
+        size_px: args.size,
+        domain: match args.domain {
+            DomainArg::In => Domain::In,
+            DomainArg::Out => Domain::Out,
+        },
     };
     let bar = printer.progress(args.count);
     let written = export::write(&dir, &order, &mut |n_done| bar.set_position(n_done));
