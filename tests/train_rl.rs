@@ -6,14 +6,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use eosin_model::qwen::Qwen;
+use eosin_model::qwen::{Qwen, TrainBatch};
 use eosin_training::data::Tally;
 use eosin_training::examples::Examples;
 use eosin_training::folder::{FINAL, Vlm};
 use eosin_training::metrics::{self, Scalars};
+use eosin_training::optim::GradientSum;
 use eosin_training::pipeline::Pipeline;
 use eosin_training::recipe::{Pace, Plan, Recipe, TuneSettings};
 use eosin_training::rl::RlSettings;
@@ -82,6 +84,12 @@ rewards = [{ name = "repetition", weight = 1.0, repetition = { n_word = 1, most 
 rollout = { max_new_tokens = 16, temperature = 1.0, max_rows = 7 }
 "#;
 
+/// Random weights come from one generator of the whole process: runs that are compared must not overlap others.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn plan(settings: &[&str]) -> Plan {
     let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
     Recipe::parse(TINY, Pace::Full, &settings).unwrap().resolve().unwrap()
@@ -91,8 +99,8 @@ fn run(pipeline: &Pipeline, watch: &mut dyn Watch) -> Ended {
     pipeline.run(&[], &Device::flex(), watch).unwrap()
 }
 
-fn weights(dir: &Path) -> Vec<u8> {
-    fs::read(dir.join("rl").join(FINAL).join("model.safetensors")).unwrap()
+fn weights(dir: &Path, stage: &str) -> Vec<u8> {
+    fs::read(dir.join(stage).join(FINAL).join("model.safetensors")).unwrap()
 }
 
 /// Stops after so many steps of the last stage.
@@ -109,7 +117,7 @@ impl Watch for StopAfter {
 
 #[test]
 fn a_resumed_run_is_the_unbroken_one_bit_for_bit() {
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     for (name, settings) in
         [("grpo", &[][..]), ("dapo", &["stage.rl.rl.algorithm=dapo", "stage.rl.rl.filter.metric=reward"][..])]
     {
@@ -120,7 +128,8 @@ fn a_resumed_run_is_the_unbroken_one_bit_for_bit() {
         // A kill after the last checkpoint: step 3 is done again.
         fs::remove_dir_all(broken.join("rl/checkpoints/step-00000003")).unwrap();
         assert_eq!(run(&Pipeline::open(&broken).unwrap(), &mut Unwatched), Ended::Finished);
-        assert!(weights(&whole) == weights(&broken), "{name}: the weights differ");
+        assert!(weights(&whole, "sft") == weights(&broken, "sft"), "{name}: the stage before differs");
+        assert!(weights(&whole, "rl") == weights(&broken, "rl"), "{name}: the weights differ");
         let text = |dir: &Path| fs::read_to_string(dir.join("rl/completions.jsonl")).unwrap();
         assert_eq!(text(&whole), text(&broken), "{name}");
         assert!(text(&whole).lines().count() >= 4 * 3 * 4);
@@ -154,7 +163,7 @@ fn a_resumed_run_is_the_unbroken_one_bit_for_bit() {
 
 #[test]
 fn dynamic_sampling_stops_where_nothing_varies() {
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     // A model that knows nothing is never right.
     let settings = [
         "stage.rl.rl.algorithm=dapo",
@@ -237,15 +246,14 @@ fn values(tensor: &Tensor<1>) -> Vec<f32> {
 
 #[test]
 fn the_first_update_has_ratio_one_and_the_formula_s_gradient() {
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     let bench = bench(dir.path());
     let settings = settings(
         r#"{"algorithm": "dr_grpo", "group": 4, "aggregation": "token-mean", "rollout": {"max_new_tokens": 6}}"#,
     );
     let (askings, mut rows) = rows(&bench, &settings, &[1.0, -0.5, 0.25, -0.75]);
-    let pad = bench.examples.pad();
     let n_token: usize = rows.iter().map(|row| row.ids.len()).sum();
-    let learned = learn(&bench.model, &askings, &rows, &settings, pad).unwrap();
+    let learned = learn(&bench.model, &askings, &rows, &settings).unwrap();
     // With ρ = 1 the loss is −ΣA over tokens, and the gradient that of −ΣA·ln p.
     let expected = -rows.iter().map(|row| row.advantage * row.ids.len() as f64).sum::<f64>() / n_token as f64;
     assert!((learned.loss - expected).abs() < 1e-5, "{} but {expected}", learned.loss);
@@ -254,7 +262,7 @@ fn the_first_update_has_ratio_one_and_the_formula_s_gradient() {
 
     // Old log-probabilities taken beforehand, without gradients, make no difference beyond rounding, and
     // neither do parts.
-    let old = log_probs(&bench.model.valid(), &askings, &rows, &settings, pad).unwrap();
+    let old = log_probs(&bench.model.valid(), &askings, &rows, &settings).unwrap();
     for (row, old) in rows.iter_mut().zip(old) {
         assert_eq!(row.ids.len(), old.len());
         assert!(old.iter().all(|value| *value < 0.0));
@@ -262,7 +270,7 @@ fn the_first_update_has_ratio_one_and_the_formula_s_gradient() {
     }
     for part in [0, 1, 5] {
         let settings = RlSettings { part, ..settings.clone() };
-        let again = learn(&bench.model, &askings, &rows, &settings, pad).unwrap();
+        let again = learn(&bench.model, &askings, &rows, &settings).unwrap();
         assert!((again.loss - expected).abs() < 1e-4, "in parts of {part}: {}", again.loss);
         let path = "text.blocks.0.mlp.down.weight.values";
         let paths = [path, "text.norm.gain"];
@@ -279,48 +287,77 @@ fn the_first_update_has_ratio_one_and_the_formula_s_gradient() {
         assert!(n_compared > 0, "no gradient was compared");
         assert!((again.gradients.norm() - learned.gradients.norm()).abs() < 1e-3 * learned.gradients.norm());
     }
-    // Rollouts know the same log-probabilities.
-    let settings = RlSettings { part: 4, ..settings };
-    let again = log_probs(&bench.model.valid(), &askings, &rows, &settings, pad).unwrap();
-    for (row, again) in rows.iter().zip(&again) {
-        assert!(row.old.iter().zip(again).all(|(one, other)| (one - other).abs() < 1e-4));
+    // Rows of their own, each with its whole prompt, say the same as branches of one prompt.
+    let n_column = rows.iter().map(|row| askings[row.asking].ids.len() + row.ids.len()).max().unwrap();
+    let mut batch = TrainBatch { image_at: Some(Vec::new()), ..TrainBatch::default() };
+    for asking in &askings {
+        batch.images.extend(asking.images.iter().cloned());
+    }
+    for row in &rows {
+        let prompt = &askings[row.asking].ids;
+        let mut ids = [prompt.as_slice(), &row.ids].concat();
+        let mut taught = vec![false; prompt.len()];
+        taught.resize(ids.len(), true);
+        ids.resize(n_column, bench.examples.pad());
+        taught.resize(n_column, false);
+        batch.ids.push(ids);
+        batch.taught.push(taught);
+        batch.image_at.as_mut().unwrap().push(row.asking);
+    }
+    let apart = bench.model.token_log_probs(&batch, 1.0).unwrap();
+    let old: Vec<f32> = rows.iter().flat_map(|row| row.old.clone()).collect();
+    let found = values(&apart.log_probs);
+    assert_eq!(found.len(), old.len());
+    assert!(found.iter().zip(&old).all(|(one, other)| (one - other).abs() < 1e-4));
+    // Their gradient, too: −ΣA·ln p / n.
+    let weights: Vec<f32> =
+        rows.iter().flat_map(|row| vec![-row.advantage as f32 / n_token as f32; row.ids.len()]).collect();
+    let weights = Tensor::<1>::from_floats(weights.as_slice(), &bench.model.device());
+    let mut gradients = GradientSum::default();
+    gradients.add(&mut (apart.log_probs * weights).sum().backward(), &bench.model);
+    assert!((gradients.norm() - learned.gradients.norm()).abs() < 1e-3 * learned.gradients.norm());
+    for path in ["text.blocks.0.mlp.down.weight.values", "text.norm.gain"] {
+        if let (Some(one), Some(other)) = (learned.gradients.get(path), gradients.get(path)) {
+            for (one, other) in values(one).iter().zip(values(other)) {
+                assert!((one - other).abs() < 1e-4 * one.abs().max(0.1), "{path}: {one} {other}");
+            }
+        }
     }
 }
 
 #[test]
 fn answers_without_advantage_teach_nothing_unless_distance_counts() {
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     let bench = bench(dir.path());
-    let pad = bench.examples.pad();
     let dapo = settings(r#"{"algorithm": "dapo", "group": 2, "rollout": {"max_new_tokens": 5}}"#);
     let (askings, flat) = rows(&bench, &dapo, &[0.0]);
-    let learned = learn(&bench.model, &askings, &flat, &dapo, pad).unwrap();
+    let learned = learn(&bench.model, &askings, &flat, &dapo).unwrap();
     assert!(learned.gradients.norm() == 0.0 && learned.loss == 0.0);
     // An answer that was cut off and is left out teaches nothing either, and does not count.
     let (_, mut cut) = rows(&bench, &dapo, &[1.0]);
     for row in &mut cut {
         row.counts = false;
     }
-    assert!(learn(&bench.model, &askings, &cut, &dapo, pad).unwrap().gradients.norm() == 0.0);
+    assert!(learn(&bench.model, &askings, &cut, &dapo).unwrap().gradients.norm() == 0.0);
     // At the start the distance is zero and flat, too; away from it there is a way back.
     let grpo = settings(r#"{"algorithm": "grpo", "group": 2, "rollout": {"max_new_tokens": 5}}"#);
     let mut away = flat.clone();
-    let here = log_probs(&bench.model.valid(), &askings, &flat, &grpo, pad).unwrap();
+    let here = log_probs(&bench.model.valid(), &askings, &flat, &grpo).unwrap();
     for (row, here) in away.iter_mut().zip(&here) {
         row.reference = here.clone();
     }
-    let still = learn(&bench.model, &askings, &away, &grpo, pad).unwrap();
+    let still = learn(&bench.model, &askings, &away, &grpo).unwrap();
     assert!(still.gradients.norm() < 1e-5, "{}", still.gradients.norm());
     for row in &mut away {
         row.reference.iter_mut().for_each(|value| *value -= 1.0);
     }
-    let moved = learn(&bench.model, &askings, &away, &grpo, pad).unwrap();
+    let moved = learn(&bench.model, &askings, &away, &grpo).unwrap();
     assert!(moved.gradients.norm() > 1e-3 && moved.statistics.kl > 0.0);
 }
 
 #[test]
 fn answers_depend_on_seed_and_prompt_and_hold_no_picture_tokens() {
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     let bench = bench(dir.path());
     let settings = settings(r#"{"group": 3, "rollout": {"max_new_tokens": 12, "temperature": 3.0}}"#);
     let tokenizer = bench.examples.encoder().tokenizer();
@@ -345,7 +382,7 @@ fn answers_depend_on_seed_and_prompt_and_hold_no_picture_tokens() {
 
 #[test]
 fn what_is_rewarded_is_said_more_often() {
-    let dir = tempfile::tempdir().unwrap();
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
     // Nothing said twice: short answers and unlike words.
     let settings = [
         "stage.rl.optim.steps=40",

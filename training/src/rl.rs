@@ -132,7 +132,7 @@ impl Stage<'_> {
         for _ in 0..settings.num_iterations {
             // Rows lie prompt by prompt, `group` to each.
             for part in rows.chunks(mini * settings.group) {
-                let learned = learn(&trainer.model, &askings, part, settings, self.examples.pad())?;
+                let learned = learn(&trainer.model, &askings, part, settings)?;
                 loss += learned.loss / n_update as f64;
                 statistics.add(&learned.statistics);
                 sampled.n_token += learned.n_token;
@@ -289,17 +289,16 @@ impl Stage<'_> {
                 });
             }
         }
-        let pad = self.examples.pad();
         let takes_off = settings.needs_reference() && settings.kl.place == Place::Reward;
         // With a single update nothing has moved when it is computed: ρ is 1, and its gradient is what matters.
         if n_update > 1 || takes_off {
-            let old = log_probs(&model.valid(), askings, &rows, settings, pad)?;
+            let old = log_probs(&model.valid(), askings, &rows, settings)?;
             for (row, old) in rows.iter_mut().zip(old) {
                 row.old = old;
             }
         }
         if let Some(reference) = &self.reference {
-            let found = log_probs(reference, askings, &rows, settings, pad)?;
+            let found = log_probs(reference, askings, &rows, settings)?;
             for (row, found) in rows.iter_mut().zip(found) {
                 row.reference = found;
             }

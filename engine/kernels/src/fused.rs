@@ -37,8 +37,13 @@ pub enum Sight {
     All,
     /// Keys up to the query's own place.
     Causal,
-    /// Keys up to its own place with its own segment number: `[b][s]`.
+    /// Keys up to its own place with its own segment number, or with that of a trunk: `[b][s]`.
     Segments(Arc<[Vec<u32>]>),
+}
+
+impl Sight {
+    /// Number of a segment that all later segments of its row see, too: what their sequences have in common.
+    pub const TRUNK: u32 = u32::MAX;
 }
 
 /// x · Wᵀ + b.

@@ -35,7 +35,8 @@ pub enum Visibility {
     /// Keys up to its own place.
     Causal,
     /// Keys up to its own place in its own segment: `[b, s]` segment numbers of all keys. Padding is a
-    /// segment of its own; packed samples are one each.
+    /// segment of its own; packed samples are one each. A segment numbered [`Sight::TRUNK`] is seen by all later
+    /// ones, too: the beginning that several sequences have in common.
     CausalSegments(Vec<Vec<u32>>),
     /// Keys up to its own place, from the first token of its own sequence on: `[b]` first columns of sequences that
     /// are padded on the left. Padding sees padding, which means nothing and is seen by nobody else.
@@ -72,9 +73,9 @@ impl Visibility {
                     assert_eq!(sample.len(), n_key, "a segment number for every key");
                     for query in queries.clone() {
                         let own = sample[query];
-                        forbidden.extend(
-                            sample.iter().enumerate().map(|(key, segment)| key > query || *segment != own),
-                        );
+                        forbidden.extend(sample.iter().enumerate().map(|(key, segment)| {
+                            key > query || (*segment != own && *segment != Sight::TRUNK)
+                        }));
                     }
                 }
                 Some((segments.len(), forbidden))
@@ -217,7 +218,8 @@ mod tests {
                         Visibility::All => true,
                         Visibility::Causal => key_idx <= place,
                         Visibility::CausalSegments(segments) => {
-                            key_idx <= place && segments[sample][key_idx] == segments[sample][place]
+                            let [own, other] = [place, key_idx].map(|idx| segments[sample][idx]);
+                            key_idx <= place && (other == own || other == Sight::TRUNK)
                         }
                         Visibility::CausalFrom(firsts) => {
                             key_idx <= place && (key_idx >= firsts[sample] || place < firsts[sample])
@@ -291,6 +293,10 @@ mod tests {
         let segments = vec![vec![0, 0, 0, 1, 1, 1, 1], vec![9, 9, 2, 2, 2, 2, 3]];
         check(Visibility::CausalSegments(segments.clone()), [2, 4, 2, 7, 7, 8]);
         check(Visibility::CausalSegments(segments), [2, 4, 1, 3, 7, 8]);
+        // Two sequences after a common beginning.
+        let trunk = Sight::TRUNK;
+        let segments = vec![vec![trunk, trunk, 0, 0, 1, 1, 1], vec![trunk, trunk, trunk, 0, 1, 2, 2]];
+        check(Visibility::CausalSegments(segments), [2, 4, 2, 7, 7, 8]);
         let segments = vec![(0..30).map(|token| token / 7).collect()];
         check(Visibility::CausalSegments(segments), [1, 4, 1, 24, 30, 8]);
         check(Visibility::CausalFrom(vec![0, 3, 12]), [3, 4, 2, 13, 13, 8]);

@@ -4,6 +4,7 @@
 //! as their file stores them). What a forward pass needs besides tensors (positions, which tokens see which)
 //! is plain data made here. Held true by `tests/parity_qwen.rs` and `tests/parity_gguf.rs`.
 
+pub mod branches;
 pub mod cache;
 pub mod config;
 pub mod load;
@@ -21,6 +22,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use eosin_core::PatchGrid;
 
+pub use branches::Branching;
 pub use cache::KvCache;
 pub use config::{Config, TextConfig, TokenIds, VisionConfig};
 pub use loss::{TokenLoss, TokenScores};

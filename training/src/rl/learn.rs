@@ -1,13 +1,15 @@
 //! From rewarded answers to gradients.
 //!
 //! An update takes all its answers together; parts of them pass through the model, as many as fit into memory,
-//! like lengths side by side, and each part's share is added up under the denominators of the whole, so that
+//! like lengths side by side and answers behind a prompt that they share, and each part's share is added up under the denominators of the whole, so that
 //! the division changes nothing beyond rounding. A picture passes through the tower once a part, however many
 //! answers show it. Logits are computed at places of answers only. `tests/train_rl.rs` holds gradients and ratios.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use eosin_model::prepare::ImageTensor;
-use eosin_model::qwen::{Qwen, TrainBatch};
+use eosin_model::qwen::{Branching, Qwen};
 
 use super::aggregate::{Denominators, aggregate};
 use super::kl::{self, Place};
@@ -87,7 +89,7 @@ pub struct Learned {
     pub loss: f64,
     /// Its gradients.
     pub gradients: GradientSum,
-    /// Tokens that passed through the model, prompts included and padding left out.
+    /// Tokens that passed through the decoder, padding left out.
     pub n_token: u64,
     /// What is read off beside it.
     pub statistics: TokenStatistics,
@@ -102,24 +104,22 @@ pub fn learn(
     askings: &[Asking],
     rows: &[Row],
     settings: &RlSettings,
-    pad: u32,
 ) -> Result<Learned, TrainError> {
     let n_tokens: Vec<usize> = rows.iter().map(Row::n_counted).collect();
     let whole = Denominators::of(&n_tokens, settings.rollout.max_new_tokens);
     let teaches =
         |row: &&Row| row.n_counted() > 0 && (row.advantage != 0.0 || settings.moves_without_advantage());
-    let mut rows: Vec<&Row> = rows.iter().filter(teaches).collect();
-    sort(&mut rows, askings);
+    let rows: Vec<&Row> = rows.iter().filter(teaches).collect();
     let mut learned = Learned {
         loss: 0.0,
         gradients: GradientSum::default(),
         n_token: 0,
         statistics: TokenStatistics::default(),
     };
-    for part in parts(&rows, settings.part) {
-        let scores = model
-            .token_log_probs(&batch(askings, part, pad), settings.rollout.temperature)
-            .map_err(TrainError::engine("the model cannot read its answers"))?;
+    for bundles in parts(&rows, askings, settings.part) {
+        let scores = read(model, askings, &rows, &bundles, settings.rollout.temperature)?;
+        let part: Vec<&Row> = bundles.iter().flatten().map(|idx| rows[*idx]).collect();
+        let part = part.as_slice();
         let device = scores.log_probs.device();
         let grid = Grid::of(part);
         let policy = grid.lay(scores.log_probs, &device);
@@ -163,8 +163,7 @@ pub fn learn(
         learned.loss += f64::from(value);
         learned.gradients.add(&mut loss.backward(), model);
         learned.statistics.add(&statistics);
-        learned.n_token +=
-            part.iter().map(|row| (askings[row.asking].ids.len() + row.ids.len()) as u64).sum::<u64>();
+        learned.n_token += scores.n_token;
     }
     Ok(learned)
 }
@@ -178,62 +177,102 @@ pub fn log_probs(
     askings: &[Asking],
     rows: &[Row],
     settings: &RlSettings,
-    pad: u32,
 ) -> Result<Vec<Vec<f32>>, TrainError> {
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.sort_by_key(|idx| length(&rows[*idx], askings));
+    let all: Vec<&Row> = rows.iter().collect();
     let mut found = vec![Vec::new(); rows.len()];
-    for part in parts(&order, settings.part) {
-        let chosen: Vec<&Row> = part.iter().map(|idx| &rows[*idx]).collect();
-        let scores = model
-            .token_log_probs(&batch(askings, &chosen, pad), settings.rollout.temperature)
-            .map_err(TrainError::engine("the model cannot read its answers"))?;
-        let values: Vec<f32> = scores.log_probs.into_data().iter::<f32>().collect();
+    for part in parts(&all, askings, settings.part) {
+        let read = read(model, askings, &all, &part, settings.rollout.temperature)?;
+        let values: Vec<f32> = read.log_probs.into_data().iter::<f32>().collect();
         let mut start = 0;
-        for (idx, row) in part.iter().zip(&chosen) {
-            found[*idx] = values[start..start + row.ids.len()].to_vec();
-            start += row.ids.len();
+        for idx in part.iter().flatten() {
+            let n_token = rows[*idx].ids.len();
+            found[*idx] = values[start..start + n_token].to_vec();
+            start += n_token;
         }
     }
     Ok(found)
 }
 
-fn length(row: &Row, askings: &[Asking]) -> usize {
-    askings[row.asking].ids.len() + row.ids.len()
+/// What a model thinks of the answers of a part.
+struct Read {
+    /// ln p of every token, answer after answer, `[m]`.
+    log_probs: Tensor<1>,
+    /// Entropy at its place, `[m]`.
+    entropy: Tensor<1>,
+    /// Tokens that passed through the decoder.
+    n_token: u64,
 }
 
-/// Like lengths side by side, so that hardly anything is padding; stable, hence repeatable.
-fn sort(rows: &mut [&Row], askings: &[Asking]) {
-    rows.sort_by_key(|row| length(row, askings));
-}
-
-fn parts<T>(all: &[T], part: usize) -> std::slice::Chunks<'_, T> {
-    all.chunks(if part == 0 { all.len().max(1) } else { part })
-}
-
-/// Prompts with their answers, padded on the right; answers are what is taught.
-fn batch(askings: &[Asking], rows: &[&Row], pad: u32) -> TrainBatch {
-    let n_column = rows.iter().map(|row| length(row, askings)).max().unwrap_or(0);
-    let mut batch = TrainBatch::default();
-    let (mut image_at, mut first_image): (Vec<usize>, Vec<Option<usize>>) =
-        (Vec::new(), vec![None; askings.len()]);
-    for row in rows {
-        let asking = &askings[row.asking];
-        let (mut ids, mut taught) = (asking.ids.clone(), vec![false; asking.ids.len()]);
-        ids.extend(&row.ids);
-        taught.resize(ids.len(), true);
-        ids.resize(n_column, pad);
-        taught.resize(n_column, false);
-        batch.ids.push(ids);
-        batch.taught.push(taught);
-        let first = *first_image[row.asking].get_or_insert_with(|| {
-            batch.images.extend(asking.images.iter().cloned());
-            batch.images.len() - asking.images.len()
+/// Reads bundles of answers, each behind its prompt.
+fn read(
+    model: &Qwen,
+    askings: &[Asking],
+    rows: &[&Row],
+    part: &[Vec<usize>],
+    temperature: f32,
+) -> Result<Read, TrainError> {
+    let mut images = Vec::new();
+    let mut first_image: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut batch = Vec::with_capacity(part.len());
+    for bundle in part {
+        let number = rows[bundle[0]].asking;
+        let asking = &askings[number];
+        let first = *first_image.entry(number).or_insert_with(|| {
+            images.extend(asking.images.iter().cloned());
+            images.len() - asking.images.len()
         });
-        image_at.extend(first..first + asking.images.len());
+        batch.push(Branching {
+            ids: asking.ids.clone(),
+            images: (first..first + asking.images.len()).collect(),
+            branches: bundle.iter().map(|idx| rows[*idx].ids.clone()).collect(),
+        });
     }
-    batch.image_at = Some(image_at);
-    batch
+    let n_token = batch.iter().map(|row| row.n_token() as u64).sum();
+    let [log_probs, entropy] = model
+        .branch_log_probs(&batch, images, temperature)
+        .map_err(TrainError::engine("the model cannot read its answers"))?;
+    Ok(Read { log_probs, entropy, n_token })
+}
+
+/// Answers in bundles behind their prompts, and bundles in parts of about `part` answers (0: one part).
+///
+/// A bundle shares its prompt, but its attention grows with the square of its length: it takes answers, short
+/// ones first, up to four times the prompt's length. Like lengths lie side by side, so that hardly anything is padding.
+fn parts(rows: &[&Row], askings: &[Asking], part: usize) -> Vec<Vec<Vec<usize>>> {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|idx| (rows[*idx].asking, rows[*idx].ids.len()));
+    let mut bundles: Vec<(usize, Vec<usize>)> = Vec::new();
+    for idx in order {
+        let (asking, n_answer) = (rows[idx].asking, rows[idx].ids.len());
+        let n_trunk = askings[asking].ids.len();
+        match bundles.last_mut() {
+            Some((n_token, bundle))
+                if rows[bundle[0]].asking == asking
+                    && *n_token + n_answer <= 5 * n_trunk
+                    && (part == 0 || bundle.len() < part) =>
+            {
+                *n_token += n_answer;
+                bundle.push(idx);
+            }
+            _ => bundles.push((n_trunk + n_answer, vec![idx])),
+        }
+    }
+    bundles.sort_by_key(|(n_token, _)| *n_token);
+    let mut parts: Vec<Vec<Vec<usize>>> = Vec::new();
+    let mut n_here = 0;
+    for (_, bundle) in bundles {
+        match parts.last_mut() {
+            Some(last) if part == 0 || n_here + bundle.len() <= part => {
+                n_here += bundle.len();
+                last.push(bundle);
+            }
+            _ => {
+                n_here = bundle.len();
+                parts.push(vec![bundle]);
+            }
+        }
+    }
+    parts
 }
 
 /// Answers of unequal length laid side by side.

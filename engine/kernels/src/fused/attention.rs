@@ -73,7 +73,10 @@ impl Block<'_> {
                     let (seen, hidden) = scores.split_at_mut(place + 1);
                     hidden.fill(0.0);
                     let mask = |seen: &mut [f32], value| {
-                        for (score, _) in seen.iter_mut().zip(numbers).filter(|(_, number)| **number != own) {
+                        let is_hidden = |number: u32| number != own && number != Sight::TRUNK;
+                        for (score, _) in
+                            seen.iter_mut().zip(numbers).filter(|(_, number)| is_hidden(**number))
+                        {
                             *score = value;
                         }
                     };
