@@ -3,7 +3,25 @@
 //! A [`Source`] gives samples by number, so that order, splits and resumption are the stage's business and
 //! not the reader's. Pictures stay encoded until [`Picture::decode`] is called: a hundred thousand of them
 //! cost their names, not their pixels. What cannot be used is a [`Skip`], collected in a [`Tally`], not an
-//! end of the run. Formats on disk are readers in `data/`.
+//! end of the run. Formats on disk are readers in `data/`: a container gives rows (`row.rs`), `meaning.rs`
+//! makes samples of them, and [`Files`] is the recipe's table that puts both together.
+
+mod archive;
+mod at;
+mod detect;
+mod files;
+mod folder;
+mod meaning;
+mod order;
+mod parquet;
+mod picture;
+mod place;
+mod question;
+mod row;
+mod scan;
+pub mod split;
+mod store;
+mod table;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,8 +29,15 @@ use std::sync::Arc;
 
 use eosin_core::{RgbTile, Role};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::phantom::{Settings, Truth};
+
+pub use files::{Amount, Check, Files, Format, Group, Sampling};
+pub use order::{Joined, Mixture, Permutation, Shuffled, Subset};
+pub use picture::{DecodeLimits, PictureError};
+pub use split::check_disjoint;
+pub use store::ImageStore;
 
 /// Marks the place of a picture in a message.
 pub const IMAGE_MARK: &str = "<image>";
@@ -163,4 +188,35 @@ impl Sample {
         }
         Ok(())
     }
+}
+
+/// Hexadecimal digest of some contents, one after the other.
+fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hex(&hash.finalize()[..16])
+}
+
+/// One key for several: the key itself where it is alone.
+fn digest_key(keys: &[split::Key]) -> split::Key {
+    match keys {
+        [key] => *key,
+        keys => {
+            let mut key = split::Key::default();
+            key.copy_from_slice(&Sha256::digest(keys.concat())[..16]);
+            key
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }

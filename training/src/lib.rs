@@ -26,7 +26,6 @@ pub mod run;
 pub mod sample;
 pub mod sft;
 pub mod stream;
-pub mod stub;
 pub mod tensorboard;
 pub mod vocabulary;
 pub mod watch;

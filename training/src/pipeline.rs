@@ -11,14 +11,13 @@ use burn::tensor::Device;
 use eosin_model::qwen::Qwen;
 
 use crate::checkpoint::{sha256, write_synced};
-use crate::data::{Source, Tally};
+use crate::data::{Mixture, Source, Tally};
 use crate::error::TrainError;
 use crate::evaluate::stages;
 use crate::folder::{self, FINAL, Vlm};
 use crate::recipe::{Kind, Plan, Recipe, Stage, StagePlan};
 use crate::run::Ended;
 use crate::rl;
-use crate::stub::Mixture;
 use crate::watch::Watch;
 use crate::{clip, sft, vocabulary};
 

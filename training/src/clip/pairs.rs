@@ -104,7 +104,7 @@ impl PairReader {
         let caption = sample.caption().map(str::trim).filter(|caption| !caption.is_empty());
         let caption = caption.ok_or_else(|| refuse("no caption".into()))?;
         let ids = self.tokenizer.encode(caption).map_err(|error| refuse(error.to_string()))?;
-        let tile = decode(picture).map_err(refuse)?;
+        let tile = picture.decode().map_err(|error| refuse(eosin_core::error_chain(&error)))?;
         let pixels = match cursor {
             Some(cursor) => {
                 self.preprocess.prepare(&self.augment.apply(&tile, self.image_px, self.seed, cursor))
@@ -119,16 +119,6 @@ impl PairReader {
             pixels,
             ids,
         })
-    }
-}
-
-fn decode(picture: &crate::data::Picture) -> Result<eosin_core::RgbTile, String> {
-    match picture {
-        crate::data::Picture::Tile(tile) => Ok((**tile).clone()),
-        crate::data::Picture::Phantom { seed, settings } => {
-            Ok(crate::phantom::Phantom::draw(*seed, settings).tile)
-        }
-        _ => Err("later".into()),
     }
 }
 

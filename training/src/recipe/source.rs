@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::data::Files;
 use crate::data::{Source, Tally};
 use crate::error::TrainError;
 use crate::phantom::{Content, Domain, PhantomSource, Split};
-pub use crate::stub::Files;
 
 /// A source of samples as written in a recipe: exactly one of its tables.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
