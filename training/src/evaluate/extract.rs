@@ -1,13 +1,14 @@
 //! From what was said to what was answered, by the papers' rule and by a chain that understands more.
 //!
 //! The papers' rule takes the last answer block and wants it to be the right text or its letter, whitespace
-//! aside. The chain goes on where that fails: after `####`, and without any block the whole text, in which one
-//! clear letter or one option's text is looked for, as VLMEvalKit does. Both figures stand in every table, so
-//! that a model that knows but does not keep to the form is told from one that does not know.
-
-use crate::data::Task;
+//! aside. The chain goes on where that fails, and is the one that rewards use (`reward/answer.rs`): after `####`,
+//! and without any block in the whole text, one clear letter or one option's text is looked for. Both figures
+//! stand in every table, so that a model that knows but does not keep to the form is told from one that does
+//! not know.
 
 use super::words::{WordScores, words};
+use crate::data::Task;
+use crate::reward::answer::{Choice, answer_text, choose, normal, yes_or_no};
 
 /// What form an answer has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,11 +58,11 @@ pub struct Understood {
 
 /// Understands what was said to a task.
 pub fn understand(said: &str, task: &Task) -> Understood {
-    let region = region(said);
+    let region = answer_text(said);
     let exact = answer_block(said).is_some_and(|block| is_exact(block, task));
     match Asked::of(task) {
         Asked::Choice => {
-            let letter = letter(region, &task.options);
+            let letter = letter(said, region, &task.options);
             let lenient = exact || (letter.is_some() && letter == right_letter(task));
             Understood { chosen: letter.map(String::from), exact, lenient, words: None }
         }
@@ -95,18 +96,6 @@ pub fn answer_block(said: &str) -> Option<&str> {
     Some(said[start..end].trim())
 }
 
-/// Where the answer is looked for: the last block, even an open one; else after the last `####`; else all.
-fn region(said: &str) -> &str {
-    if let Some(start) = said.rfind("<answer>") {
-        let block = &said[start + "<answer>".len()..];
-        return block.split("</answer>").next().unwrap_or(block).trim();
-    }
-    let tail = said.rsplit("####").next().unwrap_or(said);
-    // Draft answers close their reasoning right behind the mark.
-    let tail = tail.trim().strip_prefix("</think>").unwrap_or(tail).trim();
-    if tail.is_empty() { said.trim() } else { tail }
-}
-
 /// The right text or its letter and nothing else, runs of whitespace taken as one.
 fn is_exact(block: &str, task: &Task) -> bool {
     let block = tidy(block);
@@ -123,59 +112,20 @@ fn tidy(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The option that a text chooses: by its whole text, by a letter in front, by the only letter near the end, by
-/// the only option that is named.
-fn letter(region: &str, options: &[String]) -> Option<char> {
-    let letters: Vec<char> = ('A'..='Z').take(options.len()).collect();
-    let said = words(region).join(" ");
-    let own = |idx: usize| words(&options[idx]).join(" ");
-    if let Some(idx) = (0..letters.len()).find(|idx| !said.is_empty() && said == own(*idx)) {
-        return Some(letters[idx]);
+/// The option that a text chooses: by its whole text, else by the chain; a letter whose text is that of
+/// another option says two things and chooses nothing.
+fn letter(said: &str, region: &str, options: &[String]) -> Option<char> {
+    let text = normal(region);
+    let own: Vec<String> = options.iter().map(|option| normal(option)).collect();
+    let at = |idx: usize| ('A'..='Z').nth(idx);
+    if let Some(idx) = own.iter().position(|own| !text.is_empty() && text == *own) {
+        return at(idx);
     }
-    // "B", "B.", "(B) its text", "B: its text"; what follows must be nothing or the option itself.
-    let text = region.trim_start_matches(['(', '[', '*', '"', ' ']);
-    let mut parts = text.splitn(2, |c: char| !c.is_alphanumeric());
-    if let Some(idx) = parts.next().and_then(|word| only_letter(word, &letters)) {
-        let rest = words(parts.next().unwrap_or_default()).join(" ");
-        if rest.is_empty() || rest == own(idx) {
-            return Some(letters[idx]);
-        }
-    }
-    letter_near_the_end(region, &letters).or_else(|| only_option_named(region, options, &letters))
-}
-
-fn only_letter(word: &str, letters: &[char]) -> Option<usize> {
-    letters.iter().position(|letter| word.chars().eq([*letter]))
-}
-
-/// VLMEvalKit's first step: exactly one option letter among the words, and it is one of the last four.
-fn letter_near_the_end(region: &str, letters: &[char]) -> Option<char> {
-    let spaced = region.replace(['.', '(', ')', '[', ']', ',', ':', ';', '!', '*', '#', '{', '}'], " ");
-    let said: Vec<&str> = spaced.split_whitespace().collect();
-    let mut found = letters.iter().filter(|letter| said.iter().any(|word| word.chars().eq([**letter])));
-    let letter = *found.next().filter(|_| found.next().is_none())?;
-    let place = said.iter().position(|word| word.chars().eq([letter]))?;
-    (place + 5 > said.len()).then_some(letter)
-}
-
-/// VLMEvalKit's second step: exactly one option's text is contained.
-fn only_option_named(region: &str, options: &[String], letters: &[char]) -> Option<char> {
-    let said = region.to_lowercase();
-    let named = |option: &&String| !option.trim().is_empty() && said.contains(&option.trim().to_lowercase());
-    let mut found = letters.iter().zip(options).filter(|(_, option)| named(option));
-    let (letter, _) = found.next()?;
-    found.next().is_none().then_some(*letter)
-}
-
-/// Yes or no, where exactly one of them is said.
-fn yes_or_no(text: &str) -> Option<bool> {
-    let said = words(text);
-    let has = |word: &str| said.iter().any(|own| own == word);
-    match (has("yes"), has("no")) {
-        (true, false) => Some(true),
-        (false, true) => Some(false),
-        _ => None,
-    }
+    let Some(Choice::Letter(letter)) = choose(said, options) else { return None };
+    let contradicts = |(idx, own): (usize, &String)| {
+        at(idx) != Some(letter) && text == format!("{} {own}", letter.to_ascii_lowercase())
+    };
+    (!own.iter().enumerate().any(contradicts)).then_some(letter)
 }
 
 #[cfg(test)]
@@ -203,13 +153,12 @@ mod tests {
         check("<answer>Glands</answer>", Some("B"), false, true);
         check("<answer>B. glands</answer>", Some("B"), false, true);
         check("<answer>(B) glands</answer>", Some("B"), false, true);
-        check("<answer>A. glands</answer>", Some("A"), false, false);
+        check("<answer>A. glands</answer>", None, false, false);
         check("<answer>stroma</answer>", Some("A"), false, false);
         // The last block counts; an open one is read, but does not keep to the form.
         check("<answer>glands</answer><answer>stroma</answer>", Some("A"), false, false);
         check("<answer>glands", Some("B"), false, true);
         check("Rings of cells\n#### B", Some("B"), false, true);
-        check("Rings\n####</think>glands", Some("B"), false, true);
         check("I think that the answer is B", Some("B"), false, true);
         check("These are glands, clearly", Some("B"), false, true);
         check("glands or stroma", None, false, false);
@@ -217,6 +166,8 @@ mod tests {
         check("", None, false, false);
         check("<answer></answer>", None, false, false);
         check(r#"<answer>{"A": "stroma", "B": "glands", "C": "a sheet"}</answer>"#, None, false, false);
+        check("A) stroma B) glands C) a sheet D) necrosis", None, false, false);
+        check("<answer>A) stroma</answer> or rather <answer>B) glands</answer>", Some("B"), false, true);
     }
 
     #[test]

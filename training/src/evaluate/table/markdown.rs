@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Accuracy, Comparison, Rule, Scores, Table};
+use super::{Comparison, Rule, Scores, Table};
 
 impl Table {
     /// The results table, the paired tests and the breakdown by label, as Markdown.
@@ -33,7 +33,7 @@ impl Table {
                         let _ = write!(
                             text,
                             " {} | {:.1} | {:.1} | {:.1} |",
-                            with_interval(&all.exact),
+                            with_interval(all),
                             percent(all.lenient.share.share),
                             all.mean_output_tokens,
                             percent(all.in_form.share)
@@ -60,13 +60,16 @@ impl Table {
         text.push_str("\nQuestions");
         for domain in &domains {
             let scores = self.variants.iter().find_map(|variant| variant.domains.get(*domain));
-            let (n, n_picture) = scores.map_or((0, 0), |scores| (scores.all.n, scores.all.n_picture));
+            let (n, n_picture) = scores.map_or((0, 0), |scores| {
+                let n_run = scores.all.runs.as_ref().map_or(1, |runs| runs.runs.len());
+                (scores.all.n / n_run, scores.all.n_picture)
+            });
             let _ = write!(text, "; {domain}: {n} about {n_picture} pictures");
         }
         text.push_str(
             ". Accuracy counts an answer block that is exactly the right text or its letter; lenient counts what \
 the extraction chain understands. Intervals are 95 %, at each end the wider of Wilson's and of a bootstrap over \
-pictures.\n",
+pictures; of several runs, Student's over the runs.\n",
         );
     }
 
@@ -196,10 +199,14 @@ fn percent(share: f64) -> f64 {
     share * 100.0
 }
 
-/// As `63.2 (59.8–66.4)`.
-fn with_interval(accuracy: &Accuracy) -> String {
-    let [low, high] = accuracy.interval_95().map(percent);
-    format!("{:.1} ({low:.1}–{high:.1})", percent(accuracy.share.share))
+/// As `63.2 (59.8–66.4)`; of several runs their mean and Student's interval, as `63.2 (62.0–64.4, 5 runs)`.
+fn with_interval(scores: &Scores) -> String {
+    if let Some(runs) = &scores.runs {
+        let [low, high] = runs.interval_95.map(percent);
+        return format!("{:.1} ({low:.1}–{high:.1}, {} runs)", percent(runs.mean), runs.runs.len());
+    }
+    let [low, high] = scores.exact.interval_95().map(percent);
+    format!("{:.1} ({low:.1}–{high:.1})", percent(scores.exact.share.share))
 }
 
 fn p_value(p: f64) -> String {
