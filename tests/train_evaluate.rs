@@ -14,7 +14,7 @@ use eosin_core::{DeviceChoice, RgbTile, Role};
 use eosin_model::prepare::Preprocess;
 use eosin_session::ModelBundle;
 use eosin_training::batch::RowEncoder;
-use eosin_training::data::{IMAGE_MARK, Message, Picture, Sample, Skip, Source, Task};
+use eosin_training::data::{Files, IMAGE_MARK, Message, Picture, Sample, Skip, Source, Task};
 use eosin_training::evaluate::Said;
 use eosin_training::evaluate::exam::{About, Decoding, Exam, Shown, Subject};
 use eosin_training::evaluate::model::Model;
@@ -25,7 +25,7 @@ use eosin_training::evaluate::statistics::{
 use eosin_training::evaluate::store::Evaluation;
 use eosin_training::evaluate::table::{Rule, Table};
 use eosin_training::{TrainError, vocabulary};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn number(value: &Value, key: &str) -> f64 {
     value[key].as_f64().unwrap_or_else(|| panic!("{key} in {value}"))
@@ -258,4 +258,42 @@ fn a_model_in_memory_says_what_its_bundle_says() {
     let (few, many) = (draw(2), draw(48));
     assert_eq!(few, many);
     assert!(few[..12].iter().zip(&few[12..]).any(|(first, second)| first.1 != second.1), "seeds differ");
+}
+
+#[test]
+fn benchmark_files_are_asked_and_missing_pictures_are_counted_by_subset() {
+    let dir = tempfile::tempdir().unwrap();
+    let images = dir.path().join("images");
+    std::fs::create_dir(&images).unwrap();
+    for (name, pixel) in [("a.png", [200, 0, 0]), ("b.png", [0, 0, 200]), ("copy-of-a.png", [200, 0, 0])] {
+        image::RgbImage::from_pixel(56, 56, image::Rgb(pixel)).save(images.join(name)).unwrap();
+    }
+    let row = |no: u32, img: &str, answer: &str| {
+        json!({"No": no, "img": img, "question": "Which colour?", "answer": answer, "explanation": "",
+            "options": ["A) red", "B) green", "C) blue", "D) white"]})
+    };
+    let data = json!({
+        "PubMed": {"test": [row(0, "a.png", "A) red"), row(1, "b.png", "C) blue"), row(2, "copy-of-a.png", "A) red")]},
+        "SocialPath": {"test": [row(0, "gone.png", "A) red"), row(1, "gone-too.png", "B) green")]},
+    });
+    let path = dir.path().join("data.json");
+    std::fs::write(&path, data.to_string()).unwrap();
+    let mut exam = Exam::default();
+    exam.add_files("pathmmu", &Files::new(&path), u64::MAX).unwrap();
+    let outcome = exam.ask(&mut Fake::new(true), &Decoding::greedy(8), None, &mut |_| ()).unwrap();
+    assert_eq!(outcome.n_missing, [("SocialPath".to_owned(), 2)].into());
+    let variant = Evaluation::of("fake", &outcome).scores;
+    let scores = &variant.domains["pathmmu"];
+    assert_eq!((scores.all.n, scores.all.n_picture), (3, 2), "a copy is the same picture");
+    assert_eq!(scores.by["subset"]["PubMed"].exact.share.n_right, 3, "the option's text is right, too");
+    // The same pictures elsewhere are the same questions.
+    let other = tempfile::tempdir().unwrap();
+    let elsewhere = other.path().join("moved");
+    std::fs::rename(dir.path().join("images"), other.path().join("images")).unwrap();
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::rename(&path, elsewhere.join("data.json")).unwrap();
+    std::fs::rename(other.path().join("images"), elsewhere.join("images")).unwrap();
+    let mut moved = Exam::default();
+    moved.add_files("pathmmu", &Files::new(elsewhere.join("data.json")), u64::MAX).unwrap();
+    assert_eq!(moved.sha256(), exam.sha256());
 }

@@ -9,6 +9,7 @@ mod baseline;
 pub mod exam;
 pub mod extract;
 pub mod figures;
+mod files;
 pub mod model;
 pub mod session;
 pub mod stages;

@@ -21,7 +21,7 @@ use super::baseline::Baselines;
 use super::extract::{Asked, understand};
 use super::table::DOMAIN;
 use super::{Said, keeps_form};
-use crate::data::{Message, Picture, Source, Tally, Task};
+use crate::data::{Message, Picture, Skip, Source, Tally, Task};
 use crate::error::TrainError;
 
 /// Most bytes of decoded pictures that are kept between batches.
@@ -282,6 +282,11 @@ impl Exam {
         &self.questions
     }
 
+    /// What was left out so far.
+    pub fn skipped(&self) -> &[Skip] {
+        &self.tally.skips
+    }
+
     /// Hash of questions, options and right answers, and of what names their pictures.
     pub fn sha256(&self) -> String {
         let mut hash = Sha256::new();
@@ -432,7 +437,7 @@ impl Exam {
         }
     }
 
-    fn skip(&mut self, subset: &str, id: &str, reason: String) {
+    pub(super) fn skip(&mut self, subset: &str, id: &str, reason: String) {
         *self.n_missing.entry(subset.to_owned()).or_default() += 1;
         self.tally.skip(id, reason);
     }
@@ -565,7 +570,7 @@ fn key(about: &About, decoding: &Decoding, seed: u64, question: &Question) -> St
     hex(&Sha256::digest(all.to_string())[..12])
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use eosin_core::DeviceChoice;
+use eosin_training::data::Files;
 use eosin_training::evaluate::answers::Answer;
 use eosin_training::evaluate::exam::{Decoding, Exam, Subject};
 use eosin_training::evaluate::figures;
@@ -18,7 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   eosin train evaluate --bundle assets/demo/vlm --count 500 --out runs/demo/evaluation
   eosin train evaluate --bundle runs/beta/bundle --against runs/alpha/evaluation --out runs/beta/evaluation
-  eosin train evaluate --bundle patho-r1-3b --data pathmmu/data.json --runs 5 --out pathmmu-3b --reuse";
+  eosin train evaluate --bundle patho-r1-3b --data pathmmu=PathMMU/data.json --runs 5 --out pathmmu-3b --reuse";
 
 /// Which phantoms are shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -39,15 +40,29 @@ pub struct Args {
     /// Which phantoms are shown
     #[arg(long, value_enum, default_value = "test")]
     seeds: Seeds,
-    /// Phantoms of either laboratory, that of training and another; one question each
-    #[arg(long, default_value_t = 200, value_name = "N")]
-    count: u64,
+    /// Phantoms of either laboratory, that of training and another, one question each [default: 200, or none
+    /// where there is --data]
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
     /// Index of the first phantom
     #[arg(long, default_value_t = 0, value_name = "N")]
     first: u64,
     /// Training phantoms that the baselines learn from
     #[arg(long, default_value_t = 500, value_name = "N")]
     baseline_count: u64,
+    /// Files of questions with their answers, with a name for the table if it is not to be the file's:
+    /// PathMMU's data.json, PathVQA, OmniMedVQA, sharegpt, parquet, …
+    #[arg(long, value_name = "[NAME=]FILE")]
+    data: Vec<String>,
+    /// Folder of the pictures that --data names, if it is not the usual one
+    #[arg(long, value_name = "DIR", requires = "data")]
+    images: Option<PathBuf>,
+    /// Most questions of each file
+    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    limit: u64,
+    /// Training files that the baselines learn from, beside training phantoms
+    #[arg(long, value_name = "FILE")]
+    baseline_data: Vec<PathBuf>,
     /// Side of the phantoms
     #[arg(long, default_value_t = 168, value_name = "PX")]
     image_px: u32,
@@ -81,7 +96,13 @@ pub struct Args {
 pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
     let others =
         args.against.iter().map(|dir| Evaluation::read(dir)).collect::<Result<Vec<_>, _>>().map_err(told)?;
-    let exam = exam(&args);
+    let exam = exam(&args)?;
+    if exam.questions().is_empty() {
+        for skip in exam.skipped().iter().take(3) {
+            printer.say(format!("{}: {}", skip.id, skip.reason));
+        }
+        anyhow::bail!("there is nothing to ask");
+    }
     let decoding = decoding(&args);
     let mut bundle = Bundle::open(&args.bundle, args.device).map_err(told)?;
     let name = bundle.about().model;
@@ -107,14 +128,14 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         figures::state(&args.bundle, &evaluation, &command(&args)).map_err(told)?;
     }
     for (subset, n_missing) in &outcome.n_missing {
-        printer.say(&format!("{subset}: {n_missing} questions could not be asked"));
+        printer.say(format!("{subset}: {n_missing} questions could not be asked"));
     }
     printer.line(table.to_markdown())?;
     Ok(())
 }
 
 /// The questions.
-fn exam(args: &Args) -> Exam {
+fn exam(args: &Args) -> anyhow::Result<Exam> {
     let mut exam = Exam::default();
     let split = match args.seeds {
         Seeds::Test => Split::HeldOut,
@@ -127,12 +148,40 @@ fn exam(args: &Args) -> Exam {
         image_px: args.image_px,
         content: Content::Choices { style: Style::Cot, listing: Listing::Words },
     };
-    let last = args.first.saturating_add(args.count);
-    for (name, domain) in [("in-domain", Domain::In), ("out-of-domain", Domain::Out)] {
-        exam.add_range(name, &phantoms(split, last, domain), args.first..last);
+    for named in &args.data {
+        let (name, path) = named_file(named);
+        let files = Files { images: args.images.clone(), ..Files::new(path) };
+        exam.add_files(name, &files, args.limit).map_err(told)?;
     }
-    exam.learn(&phantoms(Split::Train, args.baseline_count, Domain::In), args.baseline_count);
-    exam
+    for path in &args.baseline_data {
+        exam.learn_files(&Files::new(path), u64::MAX).map_err(told)?;
+    }
+    let count = count(args);
+    if count > 0 {
+        let last = args.first.saturating_add(count);
+        for (name, domain) in [("in-domain", Domain::In), ("out-of-domain", Domain::Out)] {
+            exam.add_range(name, &phantoms(split, last, domain), args.first..last);
+        }
+        exam.learn(&phantoms(Split::Train, args.baseline_count, Domain::In), args.baseline_count);
+    }
+    Ok(exam)
+}
+
+/// Phantoms of each laboratory.
+fn count(args: &Args) -> u64 {
+    args.count.unwrap_or(if args.data.is_empty() { 200 } else { 0 })
+}
+
+/// `NAME=FILE`, or a file under its own name.
+fn named_file(named: &str) -> (&str, &Path) {
+    if let Some((name, path)) = named.split_once('=')
+        && !name.is_empty()
+        && !name.contains(['/', '\\'])
+    {
+        return (name, Path::new(path));
+    }
+    let path = Path::new(named);
+    (path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("data"), path)
 }
 
 fn decoding(args: &Args) -> Decoding {
@@ -176,22 +225,24 @@ fn free_name(variants: &[(String, Vec<Answer>)], name: &str) -> String {
     (2_u64..).map(|number| format!("{name} ({number})")).find(|name| is_free(name)).unwrap_or_default()
 }
 
-/// The command as it would be typed again; the folder is named as the repository has it, never by an absolute
-/// path.
+/// The command as it would be typed again; an absolute path, which tells of this machine, is left to its last
+/// name.
 fn command(args: &Args) -> String {
-    let folder = args.bundle.file_name().map_or("bundle".into(), |name| name.to_string_lossy().into_owned());
+    let bundle = match args.bundle.file_name() {
+        Some(name) if args.bundle.is_absolute() => Path::new(name),
+        _ => args.bundle.as_path(),
+    };
     let seeds = match args.seeds {
         Seeds::Test => "test",
         Seeds::Validation => "validation",
     };
     let runs = args.runs.map_or(String::new(), |n| format!(" --runs {n}"));
-    let folder = Path::new("assets").join(folder);
     format!(
         "eosin train evaluate --bundle {} --seeds {seeds} --first {} --count {} --baseline-count {} --image-px {} \
 --max-new-tokens {}{runs}",
-        folder.display(),
+        bundle.display(),
         args.first,
-        args.count,
+        count(args),
         args.baseline_count,
         args.image_px,
         args.max_new_tokens
