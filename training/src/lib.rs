@@ -16,6 +16,7 @@ pub mod folder;
 pub mod judge;
 pub mod metrics;
 pub mod optim;
+pub mod outlook;
 pub mod phantom;
 pub mod pipeline;
 pub mod recipe;

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::TrainError;
 use crate::clip::ClipModelRecipe;
+use crate::error::TrainError;
 
 pub use model::{ModelRecipe, SpecialIds, TextRecipe, VisionRecipe};
 pub use source::{Files, PhantomRecipe, SourceRecipe};
@@ -158,7 +158,9 @@ impl Recipe {
             other => other,
         })?;
         // Files are named as seen from the recipe.
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        // Absolute, because the run's folder keeps the recipe and a resumed run may be started from elsewhere.
+        let whole = std::path::absolute(path).map_err(TrainError::file("find", path))?;
+        let folder = whole.parent().unwrap_or(Path::new("")).to_owned();
         for source in recipe.sources.values_mut() {
             source.rebase(&folder);
         }

@@ -56,9 +56,9 @@ struct QuantizeArgs {
 }
 
 /// The mixtures, for the command line.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 #[expect(non_camel_case_types, reason = "these are the names users know from file names")]
-enum TypeChoice {
+pub(crate) enum TypeChoice {
     #[value(name = "F32")]
     F32,
     #[value(name = "F16")]
@@ -162,19 +162,41 @@ fn bytes_text(n_byte: u64) -> String {
 
 fn quantize(args: QuantizeArgs, printer: &Printer) -> anyhow::Result<()> {
     let QuantizeArgs { folder, kind, out, name, licence } = args;
+    make(&Order { folder: &folder, kind, out: &out, name, licence, notice: "" }, printer)
+}
+
+/// A bundle to be made of a Hugging Face folder.
+pub(crate) struct Order<'a> {
+    /// The folder.
+    pub(crate) folder: &'a Path,
+    /// How matrices are stored.
+    pub(crate) kind: TypeChoice,
+    /// The bundle, which must not exist yet.
+    pub(crate) out: &'a Path,
+    /// Its name; else that of the folder.
+    pub(crate) name: Option<String>,
+    /// The licence of the weights; else what the folder's README.md states.
+    pub(crate) licence: Option<String>,
+    /// What whoever opens it must be told.
+    pub(crate) notice: &'a str,
+}
+
+/// Makes it, and prints where it lies.
+pub(crate) fn make(order: &Order<'_>, printer: &Printer) -> anyhow::Result<()> {
+    let &Order { folder, kind, out, .. } = order;
     if out.exists() {
         return Err(advised(
             format!("{} is already there", out.display()),
             "choose another folder with `--out`",
         ));
     }
-    let weights = SafetensorsFolder::open(&folder).map_err(told)?;
-    let files = ModelFiles::read(&folder).map_err(told)?;
-    let mut about = About::read(&folder);
-    about.name = name.unwrap_or(about.name);
-    about.licence = licence.unwrap_or(about.licence);
+    let weights = SafetensorsFolder::open(folder).map_err(told)?;
+    let files = ModelFiles::read(folder).map_err(told)?;
+    let mut about = About::read(folder);
+    about.name = order.name.clone().unwrap_or(about.name);
+    about.licence = order.licence.clone().unwrap_or(about.licence);
 
-    let part = PartialFolder::beside(&out)?;
+    let part = PartialFolder::beside(out)?;
     let bar = printer.progress(weights.names().len() as u64);
     let progress = |_: &str| bar.inc(1);
     let recipe = Recipe::from(kind);
@@ -183,8 +205,9 @@ fn quantize(args: QuantizeArgs, printer: &Printer) -> anyhow::Result<()> {
     let licence = if about.licence.is_empty() { "not stated" } else { &about.licence };
     let mut manifest = Manifest::new(&about.name, BundleKind::Vlm, licence);
     manifest.base = about.base;
+    order.notice.clone_into(&mut manifest.notice);
     manifest.seal(&part.path).map_err(told)?;
-    part.finish(&out)?;
+    part.finish(out)?;
 
     let Summary { n_text_parameter, n_vision_parameter, text_bytes, vision_bytes, n_widened } = summary;
     printer.say(format!(
@@ -203,12 +226,14 @@ fn quantize(args: QuantizeArgs, printer: &Printer) -> anyhow::Result<()> {
 }
 
 /// A folder under a temporary name, removed again unless it is finished.
-struct PartialFolder {
-    path: PathBuf,
+pub(crate) struct PartialFolder {
+    /// Where it lies until then.
+    pub(crate) path: PathBuf,
 }
 
 impl PartialFolder {
-    fn beside(target: &Path) -> anyhow::Result<Self> {
+    /// A new one beside `target`.
+    pub(crate) fn beside(target: &Path) -> anyhow::Result<Self> {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let path = target.with_file_name(name);
@@ -219,7 +244,8 @@ impl PartialFolder {
         Ok(Self { path })
     }
 
-    fn finish(self, target: &Path) -> anyhow::Result<()> {
+    /// Gives it its name.
+    pub(crate) fn finish(self, target: &Path) -> anyhow::Result<()> {
         fs::rename(&self.path, target).map_err(|error| cannot_write(target, &error))
     }
 }
