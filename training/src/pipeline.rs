@@ -15,6 +15,7 @@ use crate::data::{Mixture, Source, Tally};
 use crate::error::TrainError;
 use crate::evaluate::stages;
 use crate::folder::{self, FINAL, Vlm};
+use crate::metrics::lines::SkipLog;
 use crate::recipe::{Kind, Plan, Recipe, Stage, StagePlan};
 use crate::run::Ended;
 use crate::rl;
@@ -170,6 +171,8 @@ impl Pipeline {
                 return Err(TrainError::Strict { id: skip.id.clone(), reason: skip.reason.clone() });
             }
             watch.note(&format!("{}: {} rows of its sources cannot be read", stage.name, tally.skips.len()));
+            std::fs::create_dir_all(&dir).map_err(TrainError::file("create the stage's folder", &dir))?;
+            SkipLog::open(&dir)?.push_all(&tally)?;
         }
         let context = Context {
             plan: &plan,

@@ -138,7 +138,9 @@ impl SkipLog {
         if !self.known.insert(skip.id.clone()) {
             return Ok(false);
         }
-        write_line(&mut self.file, &self.path, skip).map(|()| true)
+        // Step 0: it stays, whichever step a resumed run goes on from.
+        let line = serde_json::json!({ "step": 0, "id": skip.id, "reason": skip.reason });
+        write_line(&mut self.file, &self.path, &line).map(|()| true)
     }
 
     /// Lists all samples of a tally.
