@@ -115,7 +115,7 @@ fn answers(skill: f64, seed: u64) -> Vec<Answer> {
             tags,
             seed: 0,
             key: String::new(),
-            said: String::new(),
+            said: "<think>Pale.</think><answer>B</answer>".into(),
             chosen: None,
             gold: "A".into(),
             exact: right,
@@ -156,6 +156,10 @@ fn run(dir: &Path) {
         .zip(1..)
         .map(|((name, skill), seed)| ((*name).to_owned(), answers(*skill, seed)))
         .collect();
+    fs::create_dir(dir.join("sft/evaluation")).unwrap();
+    let lines: String =
+        variants[1].1.iter().map(|answer| serde_json::to_string(answer).unwrap() + "\n").collect();
+    fs::write(dir.join("sft/evaluation/answers.jsonl"), lines).unwrap();
     let pairs = [["CPT", "SFT"], ["SFT", "GRPO"], ["GRPO", "R1"]].map(|pair| pair.map(str::to_owned));
     let table = Table::of(Rule::Exact, &variants, &pairs);
     fs::write(dir.join("evaluation.json"), serde_json::to_string(&table).unwrap()).unwrap();
@@ -213,6 +217,8 @@ fn a_page_holds_all_and_needs_nothing() {
         "| 1 image marks but 2 images | 20 |",
         "| cannot decode the image | 10 |",
         "    <think>Small dark nuclei",
+        "Exam, in-domain (right 0):",
+        "    <think>Pale.</think><answer>B</answer>",
         "lr = 2e-3",
     ] {
         assert!(markdown.contains(words), "{words} is not in\n{markdown}");

@@ -11,13 +11,14 @@ use toml::Table as Toml;
 
 use crate::data::Skip;
 use crate::error::TrainError;
-use crate::evaluate::table::Table;
+use crate::evaluate::answers::{self, Answer};
+use crate::evaluate::stages;
+use crate::evaluate::store::{ANSWERS, EVALUATION};
+use crate::evaluate::table::{DOMAIN, Table};
 use crate::metrics::{self, Kind, METRICS, Row, lines};
 
 /// Names under which a run's folder keeps its recipe.
 const RECIPES: [&str; 3] = ["recipe.toml", "pipeline.toml", "plan.toml"];
-/// The results table.
-const EVALUATION: &str = "evaluation.json";
 
 /// A run as its folder tells it.
 #[derive(Clone, Debug, Default)]
@@ -59,12 +60,12 @@ pub struct Stage {
     pub skipped: Vec<Skip>,
 }
 
-/// A completion worth showing.
+/// Something that a model wrote, worth showing.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Said {
-    /// The step that it served.
-    pub step: u64,
-    /// The question.
+    /// When: the step that it served, or the exam.
+    pub occasion: String,
+    /// The question, where it is known.
     pub prompt: String,
     /// What the model wrote.
     pub completion: String,
@@ -138,6 +139,8 @@ impl Stage {
         let mut known = BTreeSet::new();
         let mut skipped = lines::read_skipped(&dir.join(lines::SKIPPED))?;
         skipped.retain(|skip| known.insert(skip.id.clone()));
+        let mut said = chosen(&lines::read(&dir.join(lines::COMPLETIONS))?);
+        said.extend(examined(&answers::read(&dir.join(stages::FOLDER).join(ANSWERS))?));
         Ok(Self {
             name: name.to_owned(),
             title: find("title"),
@@ -147,7 +150,7 @@ impl Stage {
             program: text(&own, "program"),
             finished: dir.join("final").is_dir(),
             rows: metrics::read(&dir.join(METRICS))?,
-            said: chosen(lines::read(&dir.join(lines::COMPLETIONS))?),
+            said,
             skipped,
         })
     }
@@ -227,18 +230,18 @@ fn table(dir: &Path) -> Option<Table> {
 }
 
 /// The first completion, and of the last step the best and the worst.
-fn chosen(lines: Vec<Value>) -> Vec<Said> {
-    let all: Vec<Said> = lines.iter().filter_map(said).collect();
-    let Some(last) = all.last().map(|said| said.step) else { return Vec::new() };
+fn chosen(lines: &[Value]) -> Vec<Said> {
+    let all: Vec<(u64, Said)> = lines.iter().filter_map(said).collect();
+    let Some(last) = all.last().map(|(step, _)| *step) else { return Vec::new() };
     let reward = |said: &Said| {
         let whole = said.rewards.iter().find(|(name, _)| name == "reward").map(|(_, points)| *points);
         whole.unwrap_or_else(|| said.rewards.iter().map(|(_, points)| points).sum())
     };
-    let latest = || all.iter().filter(|said| said.step == last);
+    let latest = || all.iter().filter(|(step, _)| *step == last).map(|(_, said)| said);
     let best = latest().max_by(|a, b| reward(a).total_cmp(&reward(b)));
     let worst = latest().min_by(|a, b| reward(a).total_cmp(&reward(b)));
     let mut chosen: Vec<Said> = Vec::new();
-    for said in all.first().into_iter().chain(best).chain(worst) {
+    for said in all.first().map(|(_, said)| said).into_iter().chain(best).chain(worst) {
         if !chosen.contains(said) {
             chosen.push(said.clone());
         }
@@ -246,18 +249,28 @@ fn chosen(lines: Vec<Value>) -> Vec<Said> {
     chosen
 }
 
-fn said(line: &Value) -> Option<Said> {
+fn said(line: &Value) -> Option<(u64, Said)> {
     let words = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let points = line.get("rewards").and_then(Value::as_object);
     let points = points.into_iter().flatten();
     let mut rewards: Vec<(String, f64)> =
         points.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect();
     rewards.extend(line.get("reward").and_then(Value::as_f64).map(|points| ("reward".to_owned(), points)));
-    Some(Said {
-        step: line.get("step")?.as_u64()?,
-        prompt: words("prompt"),
-        completion: line.get("completion")?.as_str()?.to_owned(),
-        gold: words("gold"),
-        rewards,
-    })
+    let step = line.get("step")?.as_u64()?;
+    let completion = line.get("completion")?.as_str()?.to_owned();
+    let occasion = format!("step {step}");
+    Some((step, Said { occasion, prompt: words("prompt"), completion, gold: words("gold"), rewards }))
+}
+
+/// A right and a wrong answer of the exam.
+fn examined(answers: &[Answer]) -> Vec<Said> {
+    let find = |right: bool| answers.iter().find(|answer| answer.exact == right);
+    let shown = |answer: &Answer| Said {
+        occasion: format!("exam, {}", answer.tag(DOMAIN)),
+        prompt: String::new(),
+        completion: answer.said.clone(),
+        gold: answer.gold.clone(),
+        rewards: vec![("right".to_owned(), f64::from(u8::from(answer.exact)))],
+    };
+    find(true).into_iter().chain(find(false)).map(shown).collect()
 }

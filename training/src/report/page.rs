@@ -164,7 +164,7 @@ fn figure(html: &mut String, plot: &Plot) {
 }
 
 fn completion(html: &mut String, said: &Said) {
-    let _ = write!(html, "<article><p class=\"points\"><b>step {}</b>", count(said.step as i64));
+    let _ = write!(html, "<article><p class=\"points\"><b>{}</b>", escape(&said.occasion));
     for (name, points) in &said.rewards {
         let _ = write!(html, "<span>{} {}</span>", escape(name), compact(*points));
     }

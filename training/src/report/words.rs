@@ -104,7 +104,7 @@ fn stage_section(text: &mut String, stage: &Stage) {
     for said in &stage.said {
         let points: Vec<String> =
             said.rewards.iter().map(|(name, points)| format!("{name} {}", compact(*points))).collect();
-        let _ = write!(text, "\nStep {} ({}):\n\n", said.step, points.join(", "));
+        let _ = write!(text, "\n{} ({}):\n\n", capital(&said.occasion), points.join(", "));
         quote(text, &[&said.prompt, &said.completion]);
         if !said.gold.is_empty() {
             let _ = writeln!(text, "\nRight: {}", cell(&cut(&said.gold)));
@@ -116,6 +116,11 @@ fn stage_section(text: &mut String, stage: &Stage) {
             let _ = writeln!(text, "| {} | {} |", cell(&reason), count(n as i64));
         }
     }
+}
+
+fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Indented by four, which Markdown takes as it is.
