@@ -4,16 +4,96 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use eosin_core::DeviceChoice;
 use eosin_model::clip::{Clip, Config, ParamRef, TokenBatch};
+use eosin_session::embed::ClipBundle;
+use eosin_slide::load_picture;
+use eosin_training::TrainError;
 use eosin_training::clip::Features;
+use eosin_training::clip::bundle::{self, About};
+use eosin_training::clip::evaluate::{ClipReport, Encoder, Measures, measure, measure_bundle};
+use eosin_training::clip::folder::ClipFolder;
 use eosin_training::clip::gradient::{Part, slope};
 use eosin_training::clip::probe::{Probe, ProbeSettings};
+use eosin_training::clip::tissue::Division;
+use eosin_training::data::Source;
+use eosin_training::folder::FINAL;
+use eosin_training::metrics::{self, Kind, Scalars};
+use eosin_training::phantom::{Content, Domain, Phantom, PhantomSource, Settings, Split};
+use eosin_training::pipeline::Pipeline;
+use eosin_training::recipe::{Pace, Plan, Recipe};
+use eosin_training::run::Ended;
+use eosin_training::watch::{Unwatched, Watch};
 use eosin_weights::{SafetensorsFolder, WeightSource as _};
 use serde_json::Value;
+
+/// Two stages of a few steps on pictures of four patches.
+const TINY: &str = r#"
+schema = 2
+name = "tiny"
+seed = 3
+
+[clip]
+embed = 16
+activation = "quick_gelu"
+vision = { image_px = 28, patch_px = 14, hidden = 32, intermediate = 64, layers = 2, heads = 2 }
+text = { vocabulary = 640, context = 24, hidden = 32, intermediate = 64, layers = 2, heads = 2 }
+
+[sources.histology]
+phantom = { split = "train", count = 64, content = { kind = "captions" }, domain = "in", image_px = 32 }
+
+[sources.check]
+phantom = { split = "validation", count = 40, content = { kind = "captions" }, domain = "in", image_px = 32 }
+
+[[stage]]
+name = "clip-1"
+kind = "clip"
+from = "init"
+data = [{ source = "histology" }]
+optim = { lr = 3e-3, warmup_steps = 2, steps = 6, samples_per_step = 8, samples_per_part = 3, epsilon = 1e-6 }
+validate = { source = "check", every_steps = 3, loss_samples = 24 }
+checkpoint = { every_steps = 2 }
+clip = { zero_shot_tag = "subfield", read_threads = 2, duplicates = "drop" }
+
+[[stage]]
+name = "clip-2"
+kind = "clip"
+from = "clip-1"
+data = [{ source = "histology" }]
+optim = { lr = 1e-3, steps = 3, samples_per_step = 8, weight_decay = 0.1 }
+clip = { locked = ["image"] }
+"#;
+
+fn plan(settings: &[&str]) -> Plan {
+    let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    Recipe::parse(TINY, Pace::Full, &settings).unwrap().resolve().unwrap()
+}
+
+fn final_of(pipeline: &Pipeline, stage: &str) -> PathBuf {
+    pipeline.stage_dir(stage).join(FINAL)
+}
+
+fn final_weights(pipeline: &Pipeline, stage: &str) -> Vec<u8> {
+    fs::read(final_of(pipeline, stage).join("model.safetensors")).unwrap()
+}
+
+/// Stops before every step but the first few that it is allowed.
+struct StopAfter(u64);
+
+impl Watch for StopAfter {
+    fn step(&mut self, _stage: &str, _step: u64, _n_step: u64, _scalars: &Scalars) {
+        self.0 -= 1;
+    }
+    fn wants_stop(&mut self) -> bool {
+        self.0 == 0
+    }
+}
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/clip").join(name)
@@ -193,4 +273,187 @@ fn the_probe_is_scikit_learns() {
         let expected = case["script_accuracy"].as_f64().unwrap();
         assert!((n_right as f64 / 120.0 - expected).abs() < 1e-9, "C {c}: {n_right}");
     }
+}
+
+#[test]
+fn a_run_that_was_broken_off_ends_as_the_unbroken_one() {
+    let [whole, broken] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let whole = Pipeline::create(plan(&[]), whole.path()).unwrap();
+    assert_eq!(whole.run(&[], &Device::flex(), &mut Unwatched).unwrap(), Ended::Finished);
+    let broken = Pipeline::create(plan(&[]), broken.path()).unwrap();
+    let mut n_stop = 0;
+    // Stopped after 2, 1, 2, 1… steps, in both stages.
+    while broken.run(&[], &Device::flex(), &mut StopAfter(2 - n_stop % 2)).unwrap() == Ended::Stopped {
+        n_stop += 1;
+    }
+    assert!(n_stop > 3, "{n_stop}");
+    for stage in ["clip-1", "clip-2"] {
+        assert!(final_weights(&whole, stage) == final_weights(&broken, stage), "{stage}");
+    }
+    let rows = metrics::read(&whole.stage_dir("clip-1")).unwrap();
+    let look = rows.iter().rfind(|row| row.kind == Kind::Eval).unwrap();
+    for name in ["eval_loss", "eval_recall_i2t@1", "eval_recall_t2i@20", "eval_balanced_accuracy"] {
+        assert!(look.scalars.get(name).is_some_and(f64::is_finite), "{name}: {:?}", look.scalars);
+    }
+    let step = rows.iter().find(|row| row.kind == Kind::Train).unwrap();
+    assert!(step.scalars.get("logit_scale").is_some_and(|scale| (scale - 1.0 / 0.07).abs() < 0.01));
+
+    // The second stage starts from the first and does not move the pictures' tower.
+    let open = |stage| ClipFolder::open(&final_of(&whole, stage), &Device::flex()).unwrap();
+    let tile =
+        Phantom::draw(Split::HeldOut.seed(1), &Settings { size_px: [32; 2], ..Settings::default() }).tile;
+    let features = |clip: &ClipFolder| {
+        let images = clip.images(std::slice::from_ref(&tile)).unwrap();
+        (images, Encoder::texts(clip, &["many glands".to_owned()]).unwrap())
+    };
+    let ((image_1, text_1), (image_2, text_2)) = (features(&open("clip-1")), features(&open("clip-2")));
+    assert_eq!(image_1, image_2);
+    assert_ne!(text_1, text_2);
+
+    export_and_measure(&open("clip-1"), &tile);
+}
+
+/// The bundle and the Hugging Face folder hold the model that was trained.
+fn export_and_measure(clip: &ClipFolder, tile: &eosin_core::RgbTile) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bundle");
+    let about = About { name: "tiny-clip".into(), training: "Hardly trained.".into() };
+    bundle::write(clip, &about, None, &path).unwrap();
+    assert!(bundle::write(clip, &about, None, &path).is_err(), "not empty");
+    let embedder = ClipBundle::open(&path).unwrap().load(DeviceChoice::Cpu).unwrap();
+    let tiles = std::slice::from_ref(tile);
+    let texts = ["Many glands, 日本語 & 3 mitoses.".to_owned(), String::new()];
+    let sides = [
+        (Encoder::images(&embedder, tiles).unwrap(), clip.images(tiles).unwrap()),
+        (Encoder::texts(&embedder, &texts).unwrap(), Encoder::texts(clip, &texts).unwrap()),
+    ];
+    for (found, expected) in sides {
+        let (found, expected) = (found.normalised(), expected.normalised());
+        for (found, expected) in found.rows().zip(expected.rows()) {
+            let cosine: f32 = found.iter().zip(expected).map(|(a, b)| a * b).sum();
+            assert!(cosine > 0.999, "eight bits keep the direction: {cosine}");
+        }
+    }
+
+    // Two labels that colours tell apart, on drawn tissue.
+    let patches = dir.path().join("patches");
+    for idx in 0..24 {
+        let settings = Settings { size_px: [32; 2], ..Settings::default() };
+        let phantom = Phantom::draw(Split::HeldOut.seed(idx), &settings);
+        let folder = patches.join(phantom.truth.subfield.name());
+        fs::create_dir_all(&folder).unwrap();
+        let picture = image::RgbImage::from_raw(32, 32, phantom.tile.into_pixels()).unwrap();
+        picture.save(folder.join(format!("{idx:02}.png"))).unwrap();
+    }
+    fs::write(patches.join("fish").join("broken.png"), b"no picture").unwrap();
+    assert!(load_picture(&patches.join("fish").join("broken.png")).is_err());
+    let source = PhantomSource {
+        split: Split::HeldOut,
+        n_sample: 30,
+        domain: Domain::In,
+        image_px: 32,
+        content: Content::Captions,
+    };
+    let measures = Measures {
+        pairs: Some((Arc::new(source) as Arc<dyn Source>, "drawn tissue".into())),
+        n_pair: 30,
+        tags: vec!["subfield".into(), "absent".into()],
+        patches: Some(patches),
+        shots: vec![2],
+        command: "a test".into(),
+        ..Measures::default()
+    };
+    let check = |report: &ClipReport| {
+        let pairs = report.pairs.as_ref().unwrap();
+        assert_eq!((pairs.n_pair, pairs.zero_shot.len()), (30, 1));
+        assert!(pairs.strict.image_to_text.mean <= pairs.duplicate_aware.image_to_text.mean);
+        let tissue = report.tissue.as_ref().unwrap();
+        assert_eq!((tissue.n_picture, tissue.n_skipped, tissue.labels.len()), (24, 1, 5));
+        assert_eq!(tissue.division, Division::ByName);
+        assert_eq!(tissue.features.len(), 4);
+        let text = report.to_markdown();
+        for part in ["picture to text", "colour histogram", "few shots", "subfield by words"] {
+            assert!(text.contains(part), "{text}");
+        }
+    };
+    let in_memory = measure(clip, &measures).unwrap();
+    check(&in_memory);
+    let shipped = measure_bundle(&path, DeviceChoice::Cpu, &measures).unwrap();
+    check(&shipped);
+    bundle::state_figures(clip, &about, Some(&shipped), &path).unwrap();
+    assert!(ClipBundle::open(&path).is_ok(), "sealed anew");
+    assert!(fs::read_to_string(path.join("card.md")).unwrap().contains("Real tissue"));
+    if let Some(kept) = std::env::var_os("EOSIN_KEEP_CLIP") {
+        copy(&path, Path::new(&kept));
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+#[test]
+fn one_batch_overfits() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = [
+        "sources.histology.phantom.count=8",
+        "stage.clip-1.optim.steps=60",
+        "stage.clip-1.optim.lr=4e-3",
+        "stage.clip-1.validate.every_steps=0",
+        "stage.clip-1.clip.duplicates=keep",
+    ];
+    let pipeline = Pipeline::create(plan(&settings), dir.path()).unwrap();
+    pipeline.run(&["clip-1".to_owned()], &Device::flex(), &mut Unwatched).unwrap();
+    let rows = metrics::read(&pipeline.stage_dir("clip-1")).unwrap();
+    let loss: Vec<f64> =
+        rows.iter().filter(|row| row.kind == Kind::Train).filter_map(|row| row.scalars.get("loss")).collect();
+    assert!(loss[0] > 1.8, "{loss:?}");
+    assert!(loss[loss.len() - 1] < 0.1, "{loss:?}");
+}
+
+#[test]
+fn a_loss_that_is_no_number_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = [
+        "stage.clip-1.optim.lr=0.9",
+        "stage.clip-1.optim.clip_norm=1e30",
+        "stage.clip-1.optim.warmup_steps=0",
+        "stage.clip-1.optim.steps=400",
+    ];
+    let pipeline = Pipeline::create(plan(&settings), dir.path()).unwrap();
+    match pipeline.run(&["clip-1".to_owned()], &Device::flex(), &mut Unwatched) {
+        Err(TrainError::NotANumber { stage, .. }) => assert_eq!(stage, "clip-1"),
+        // A rate that does not break this arithmetic must at least keep the temperature in its range.
+        other => {
+            assert_eq!(other.unwrap(), Ended::Finished);
+            let rows = metrics::read(&pipeline.stage_dir("clip-1")).unwrap();
+            for scale in rows.iter().filter_map(|row| row.scalars.get("logit_scale")) {
+                assert!((0.999..=100.1).contains(&scale), "{scale}");
+            }
+        }
+    }
+}
+
+#[test]
+fn unusable_recipes_are_refused_with_the_cause() {
+    let check = |settings: &[&str], expected: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let error = Recipe::parse(TINY, Pace::Full, &settings)
+            .and_then(Recipe::resolve)
+            .and_then(|plan| Pipeline::create(plan, dir.path()))
+            .and_then(|pipeline| pipeline.run(&[], &Device::flex(), &mut Unwatched))
+            .unwrap_err();
+        let text = eosin_core::error_chain(&error);
+        assert!(text.contains(expected), "{text} does not say {expected}");
+    };
+    check(&["stage.clip-1.clip.locked=[\"image\", \"text\"]"], "leaves nothing to train");
+    check(&["stage.clip-1.clip.read_threads=0"], "read_threads");
+    check(&["clip.text.vocabulary=100"], "514 tokens");
+    check(&["clip.vision.patch_px=13"], "13 px patches");
+    check(&["clip.activation=relu"], "relu");
 }

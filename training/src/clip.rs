@@ -7,6 +7,9 @@
 //! gradients to PyTorch, the probe to scikit-learn, and resumption to the unbroken run.
 
 pub mod augment;
+pub mod bundle;
+pub mod colours;
+pub mod evaluate;
 pub mod features;
 pub mod folder;
 pub mod gradient;
@@ -15,6 +18,7 @@ pub mod pairs;
 pub mod probe;
 pub mod retrieval;
 mod stage;
+pub mod tissue;
 pub mod tokenizer;
 pub mod zero_shot;
 

@@ -360,6 +360,19 @@ impl Embedder {
         Ok(embeddings)
     }
 
+    /// Features of tiles before they are brought to unit length, as linear probes are fed.
+    ///
+    /// # Errors
+    /// [`EmbedError::Readback`] where the device fails.
+    pub fn tile_features(&self, tiles: &[RgbTile]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let mut features = Vec::with_capacity(tiles.len());
+        for tiles in tiles.chunks(TILES_AT_ONCE) {
+            let values = read_floats(self.clip.encode_image(self.preprocess.batch(tiles, &self.device)))?;
+            features.extend(values.chunks_exact(self.config.d_embed).map(<[f32]>::to_vec));
+        }
+        Ok(features)
+    }
+
     /// Embeds texts, in order; those longer than the context are cut.
     ///
     /// # Errors
