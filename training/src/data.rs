@@ -34,7 +34,7 @@ use sha2::{Digest, Sha256};
 use crate::phantom::{Settings, Truth};
 
 pub use files::{Amount, Check, Files, Format, Group, Sampling};
-pub use order::{Joined, Mixture, Permutation, Shuffled, Subset};
+pub use order::{Joined, Mixture, Permutation, Repeated, Shuffled, Subset};
 pub use picture::{DecodeLimits, PictureError};
 pub use split::check_disjoint;
 pub use store::ImageStore;

@@ -59,12 +59,12 @@ impl Examples {
         &self.encoder
     }
 
-    /// Sample `cursor` of an endless walk through a source.
+    /// Sample `cursor` of a source.
     ///
     /// # Errors
     /// [`TrainError::Engine`] where the tokenizer breaks.
     pub fn meet(&self, source: &dyn Source, cursor: u64) -> Result<Met, TrainError> {
-        let sample = match source.sample(cursor % source.n_sample().max(1)) {
+        let sample = match source.sample(cursor) {
             Ok(sample) => sample,
             Err(skip) => return Ok(Err(skip)),
         };
@@ -92,12 +92,12 @@ impl Examples {
         Ok(Ok(encoded))
     }
 
-    /// The question of sample `cursor` of an endless walk through a source.
+    /// The question of sample `cursor` of a source.
     ///
     /// # Errors
     /// As [`Examples::meet`].
     pub fn prompt(&self, source: &dyn Source, cursor: u64) -> Result<Result<Prompt, Skip>, TrainError> {
-        let sample = match source.sample(cursor % source.n_sample().max(1)) {
+        let sample = match source.sample(cursor) {
             Ok(sample) => sample,
             Err(skip) => return Ok(Err(skip)),
         };

@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use eosin_model::qwen::Qwen;
 
 use crate::checkpoint::{sha256, write_synced};
-use crate::data::{Mixture, Source, Tally};
+use crate::data::{Mixture, Repeated, Source, Tally};
 use crate::error::TrainError;
 use crate::evaluate::stages;
 use crate::folder::{self, FINAL, Vlm};
@@ -216,8 +216,14 @@ impl Pipeline {
         }
     }
 
-    /// The sources of a stage, mixed by their weights.
+    /// The sources of a stage, mixed by their weights and shuffled anew each time round. Drawn samples alone come
+    /// as they are numbered: each is new, and strata follow one another evenly.
     fn data(&self, stage: &Stage, tally: &mut Tally) -> Result<Arc<dyn Source>, TrainError> {
+        if let [only] = stage.data.as_slice()
+            && self.plan.recipe.sources.get(&only.source).is_some_and(|source| source.phantom.is_some())
+        {
+            return Ok(Arc::new(Repeated::new(self.source(&only.source, tally)?)));
+        }
         let mut parts = Vec::with_capacity(stage.data.len());
         for share in &stage.data {
             parts.push((self.source(&share.source, tally)?, share.weight));

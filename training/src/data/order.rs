@@ -242,6 +242,29 @@ impl Source for Mixture {
     }
 }
 
+/// A source that begins again, in its own order, where it ends.
+#[derive(Clone, Debug)]
+pub struct Repeated {
+    source: Arc<dyn Source>,
+}
+
+impl Repeated {
+    /// Walks round and round a source.
+    pub fn new(source: Arc<dyn Source>) -> Self {
+        Self { source }
+    }
+}
+
+impl Source for Repeated {
+    fn n_sample(&self) -> u64 {
+        self.source.n_sample()
+    }
+
+    fn sample(&self, idx: u64) -> Result<Sample, Skip> {
+        self.source.sample(idx % self.source.n_sample().max(1))
+    }
+}
+
 fn no_sample(idx: u64) -> Skip {
     Skip { id: format!("sample {idx}"), reason: "no such sample".into() }
 }
