@@ -1,8 +1,8 @@
 //! `AdamW` with decoupled decay, gradient clipping and token-weighted accumulation.
 //!
 //! Written here and not taken from burn because its state must go to disk and come back bit for bit under
-//! names that outlive a process (burn keys it by random parameter ids). Everything is plain tensor
-//! arithmetic, so it runs on every device. `tests/stages.rs` holds the resume; the unit test below holds
+//! names that outlive a process (burn keys it by random parameter ids). It is plain tensor
+//! arithmetic on every device but the processor, where it is one pass over memory. `tests/stages.rs` holds the resume; the unit test below holds
 //! the formula (Loshchilov & Hutter 2019, algorithm 2, with the decay scaled by the learning rate as in
 //! PyTorch).
 
@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
+use eosin_kernels::fused::{self, Descent};
 
 use crate::recipe::OptimRecipe;
 
@@ -32,6 +33,9 @@ impl GradientSum {
         self.sums
             .values()
             .map(|sum| {
+                if fused::takes(sum) {
+                    return fused::square_sum(sum.clone());
+                }
                 let square: f32 = (sum.clone() * sum.clone()).sum().into_scalar();
                 f64::from(square)
             })
@@ -164,6 +168,33 @@ struct Step<'a> {
     optim: &'a OptimRecipe,
 }
 
+impl Step<'_> {
+    /// The same update in one pass, on the processor.
+    fn step_fused(
+        &self,
+        weight: Tensor<1>,
+        gradient: Tensor<1>,
+        moments: Option<Moments>,
+        keep: f64,
+    ) -> (Tensor<1>, Moments) {
+        let optim = self.optim;
+        let Moments { first, second } = moments.unwrap_or_else(|| {
+            let zeros = || Tensor::zeros_like(&weight);
+            Moments { first: zeros(), second: zeros() }
+        });
+        let descent = Descent {
+            scale: self.scale as f32,
+            betas: [optim.beta_1 as f32, optim.beta_2 as f32],
+            rate: (self.lr / self.correction[0]) as f32,
+            correction: (1.0 / self.correction[1]) as f32,
+            epsilon: optim.epsilon as f32,
+            keep: keep as f32,
+        };
+        let [weight, first, second] = fused::adamw([weight, gradient, first, second], descent);
+        (weight, Moments { first, second })
+    }
+}
+
 impl ModuleMapper for Step<'_> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_owned());
@@ -180,8 +211,17 @@ impl ModuleMapper for Step<'_> {
         let requires_grad = tensor.is_require_grad();
         let shape = tensor.dims();
         let weight = flatten(tensor.inner());
-        let gradient = gradient.mul_scalar(self.scale);
         let optim = self.optim;
+        // Vectors (norms, biases) do not decay: SPEC 11.6.
+        let keep = if D >= 2 { 1.0 - self.lr * optim.weight_decay } else { 1.0 };
+        if fused::takes(&weight) && fused::takes(&gradient) {
+            let (weight, moments) = self.step_fused(weight, gradient, self.moments.remove(&path), keep);
+            self.moments.insert(path, moments);
+            let tensor = Tensor::<D>::from_inner(weight.reshape(shape));
+            let tensor = if requires_grad { tensor.require_grad() } else { tensor };
+            return Param::from_mapped_value(id, tensor, mapper);
+        }
+        let gradient = gradient.mul_scalar(self.scale);
         let square = gradient.clone() * gradient.clone();
         let (first, second) = match self.moments.remove(&path) {
             Some(old) => (
@@ -192,9 +232,7 @@ impl ModuleMapper for Step<'_> {
         };
         let root = second.clone().mul_scalar(1.0 / self.correction[1]).sqrt().add_scalar(optim.epsilon);
         let change = first.clone().mul_scalar(self.lr / self.correction[0]) / root;
-        // Vectors (norms, biases) do not decay: SPEC 11.6.
-        let decay = if D >= 2 { 1.0 - self.lr * optim.weight_decay } else { 1.0 };
-        let weight = weight.mul_scalar(decay) - change;
+        let weight = weight.mul_scalar(keep) - change;
         self.moments.insert(path, Moments { first, second });
         let mut tensor = Tensor::<D>::from_inner(weight.reshape(shape));
         if requires_grad {

@@ -21,6 +21,7 @@ usage: cargo xtask <task>
   tidy          the repository's own rules
   build         build the binary, and print where it lies
   bench         speed of this machine beside the peers found on it (see PERFORMANCE.md)
+  bench train   training steps beside PyTorch, in the Python that EOSIN_PYTHON names
   screenshots   draw the window's main states into assets/screenshots
 ";
 

@@ -136,13 +136,40 @@ fn software_vulkan() -> Option<PathBuf> {
     })
 }
 
-/// Speed of this machine beside the peers that are found on it.
+/// Speed of this machine beside the peers that are found on it: of answering, or of training where the first
+/// argument says so.
 pub(crate) fn bench(args: &[String]) -> Result<(), String> {
+    if let Some(("train", args)) = args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return bench_train(args);
+    }
     let eosin = build()?;
     step(
         "bench",
         Command::new("python3").arg(root().join("tests/bench/peers.py")).arg("--eosin").arg(eosin).args(args),
     )
+}
+
+/// Training steps beside `PyTorch`'s.
+fn bench_train(args: &[String]) -> Result<(), String> {
+    machine::prepare(Need::Build)?;
+    eprintln!("xtask: build the bench");
+    // In the profile of everything else, so that nothing is compiled twice; cargo says where the program lies.
+    let output =
+        cargo(&["build", "--workspace", "--bench", "train", "--message-format", "json-render-diagnostics"])
+            .stderr(std::process::Stdio::inherit())
+            .output()
+            .map_err(|error| format!("build the bench: cannot start: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("build the bench failed ({})", output.status));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let program = messages
+        .lines()
+        .filter(|line| line.contains("\"kind\":[\"bench\"]"))
+        .find_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next())
+        .ok_or("build the bench: cargo named no program")?;
+    let script = root().join("tests/bench/train_peers.py");
+    step("bench train", Command::new("python3").arg(script).args(["--eosin", program]).args(args))
 }
 
 /// Draws the window's main states.

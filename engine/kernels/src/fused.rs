@@ -7,6 +7,7 @@
 //! number of threads, so that equal seeds give equal models. Other devices never come here: [`serves`] says where
 //! to. The tests at the end hold each operation and its gradients to the composed form.
 
+mod adamw;
 mod attention;
 mod flex;
 mod lanes;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
+pub use adamw::Descent;
 use ops::{FusedBackend as _, One, Three, Two};
 
 /// Whether the operations of this file run on a device: on the processor, with gradients or without.
@@ -133,8 +135,44 @@ pub fn attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, sight: Sigh
 /// # Panics
 /// Where a target is none of these.
 pub fn cross_entropy(logits: Tensor<2>, targets: TensorData) -> Tensor<1> {
+    let op = One::CrossEntropy(row_numbers(targets));
+    Tensor::from_dispatch(Dispatch::fused_one(logits.into_dispatch(), op))
+}
+
+/// ln softmax(logits)\[target\] and the entropy of softmax(logits), of each row.
+///
+/// # Shapes
+/// - `logits`: `[m, v]`
+/// - `targets`: `m` whole numbers below `v`
+/// - returns: `[m, 2]`
+///
+/// # Panics
+/// Where a target is none of these.
+pub fn token_scores(logits: Tensor<2>, targets: TensorData) -> Tensor<2> {
+    let op = One::TokenScores(row_numbers(targets));
+    Tensor::from_dispatch(Dispatch::fused_one(logits.into_dispatch(), op))
+}
+
+/// The sum of squares of any tensor without gradients.
+pub fn square_sum<const D: usize>(x: Tensor<D>) -> f64 {
+    let sum: Tensor<1> = Tensor::from_dispatch(Dispatch::fused_one(x.into_dispatch(), One::SquareSum));
+    let [high, low] =
+        sum.into_data().try_into_vec::<f32>().expect("two floats").try_into().expect("two floats");
+    f64::from(high) + f64::from(low)
+}
+
+/// One step of `AdamW` on flattened tensors without gradients: weight and moments after it. Buffers that
+/// nobody else holds are changed in place.
+///
+/// # Shapes
+/// - all: `[n]`
+pub fn adamw([weight, gradient, first, second]: [Tensor<1>; 4], descent: Descent) -> [Tensor<1>; 3] {
+    let [weight, gradient, first, second] = [weight, gradient, first, second].map(Tensor::into_dispatch);
+    let (weight, first, second) = Dispatch::fused_adamw(weight, gradient, first, second, descent);
+    [weight, first, second].map(Tensor::from_dispatch)
+}
+
+fn row_numbers(targets: TensorData) -> Arc<[usize]> {
     let targets = targets.try_into_vec_as::<i64>().expect("targets are whole numbers");
-    let targets =
-        targets.into_iter().map(|target| usize::try_from(target).expect("targets count from 0")).collect();
-    Tensor::from_dispatch(Dispatch::fused_one(logits.into_dispatch(), One::CrossEntropy(targets)))
+    targets.into_iter().map(|target| usize::try_from(target).expect("targets count from 0")).collect()
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::linear::{View, multiplied, row_sum, total};
 use super::ops::{FusedBackend, One, Three, Two};
-use super::{attention, lanes};
+use super::{Descent, adamw, attention, lanes};
 
 /// Numbers of one piece of work: fixed, so that the order of sums does not depend on the threads.
 const N_PIECE: usize = 1 << 14;
@@ -26,12 +26,12 @@ pub(super) fn strided<const D: usize>(tensor: &FlexTensor) -> (usize, [usize; D]
 }
 
 /// A tensor whose numbers lie one after another, copied only where they do not.
-fn contiguous(tensor: FlexTensor) -> FlexTensor {
+pub(super) fn contiguous(tensor: FlexTensor) -> FlexTensor {
     if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }
 
 /// The numbers of a contiguous tensor.
-fn numbers(tensor: &FlexTensor) -> &[f32] {
+pub(super) fn numbers(tensor: &FlexTensor) -> &[f32] {
     let start = tensor.layout().start_offset();
     &values(tensor)[start..start + tensor.layout().num_elements()]
 }
@@ -107,6 +107,24 @@ impl FusedBackend for Flex {
                 });
                 tensor(out, &[m])
             }
+            One::TokenScores(targets) => {
+                let [m, v] = a.layout().shape().dims();
+                assert_eq!(targets.len(), m, "a target for every row");
+                let mut out = vec![0.0; 2 * m];
+                let rows = x.par_chunks(v).zip(targets.par_iter());
+                out.par_chunks_mut(2).zip(rows).for_each(|(out, (row, target))| {
+                    let [log_sum, entropy] = lanes::log_sum_and_entropy(row);
+                    out.copy_from_slice(&[row[*target] - log_sum, entropy]);
+                });
+                tensor(out, &[m, 2])
+            }
+            One::SquareSum => {
+                let parts: Vec<f32> = x.par_chunks(N_PIECE).map(lanes::square_sum).collect();
+                let sum: f64 = parts.into_iter().map(f64::from).sum();
+                let high = sum as f32;
+                let low = if high.is_finite() { (sum - f64::from(high)) as f32 } else { 0.0 };
+                tensor(vec![high, low], &[2])
+            }
         }
     }
 
@@ -133,7 +151,28 @@ impl FusedBackend for Flex {
                 });
                 tensor(out, &shape(&a))
             }
+            One::TokenScores(targets) => {
+                let [_, v] = a.layout().shape().dims();
+                let mut out = vec![0.0; x.len()];
+                let rows = x.par_chunks(v).zip(targets.par_iter()).zip(dy.par_chunks(2));
+                out.par_chunks_mut(v).zip(rows).for_each(|(out, ((row, target), dy))| {
+                    lanes::token_scores_backward(row, dy[0], dy[1], out);
+                    out[*target] += dy[0];
+                });
+                tensor(out, &shape(&a))
+            }
+            One::SquareSum => unreachable!("a sum of squares is read, not descended"),
         }
+    }
+
+    fn fused_adamw(
+        weight: FlexTensor,
+        gradient: FlexTensor,
+        first: FlexTensor,
+        second: FlexTensor,
+        descent: Descent,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        adamw::step(weight, gradient, first, second, &descent)
     }
 
     fn fused_two(a: FlexTensor, b: FlexTensor, op: Two) -> FlexTensor {

@@ -6,6 +6,7 @@
 
 #![expect(unsafe_code, reason = "enters functions compiled for instructions that a `Proof` vouches for")]
 
+use super::Descent;
 use crate::path::CpuPath;
 
 /// Partial sums of a row: as many as the widest vector has lanes.
@@ -287,6 +288,50 @@ wide! {
         let scale = scale / sum([&*out], |[x]| x);
         for x in out.iter_mut() {
             *x *= scale;
+        }
+    }
+}
+
+wide! {
+    /// The update of `adamw`.
+    pub(super) fn adamw(weight: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32], descent: &Descent) {
+        let Descent { scale, betas: [beta_1, beta_2], rate, correction, epsilon, keep } = *descent;
+        let moments = first.iter_mut().zip(second);
+        for ((weight, gradient), (first, second)) in weight.iter_mut().zip(gradient).zip(moments) {
+            let gradient = gradient * scale;
+            *first = *first * beta_1 + gradient * (1.0 - beta_1);
+            *second = *second * beta_2 + gradient * gradient * (1.0 - beta_2);
+            let root = (*second * correction).sqrt() + epsilon;
+            *weight = *weight * keep - *first * rate / root;
+        }
+    }
+}
+
+wide! {
+    /// Σ x².
+    pub(super) fn square_sum(x: &[f32]) -> f32 {
+        sum([x], |[x]| x * x)
+    }
+}
+
+wide! {
+    /// ln Σ eˣ and the entropy of softmax(x).
+    pub(super) fn log_sum_and_entropy(row: &[f32]) -> [f32; 2] {
+        let top = largest(row);
+        let total = sum([row], |[x]| exp(x - top));
+        // H = ln Σ eᶻ − Σ p z.
+        let mean = sum([row], |[x]| exp(x - top) * (x - top)) / total;
+        [top + total.ln(), total.ln() - mean]
+    }
+}
+
+wide! {
+    /// Gradient by the logits of `along` · ln p(target) + `across` · H, but for the target's own `along`.
+    pub(super) fn token_scores_backward(row: &[f32], along: f32, across: f32, out: &mut [f32]) {
+        let [log_sum, entropy] = log_sum_and_entropy(row);
+        for (out, x) in out.iter_mut().zip(row) {
+            let log_p = x - log_sum;
+            *out = -exp(log_p) * (along + across * (log_p + entropy));
         }
     }
 }

@@ -10,7 +10,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, backend_extension};
 
-use super::{Angles, Sight};
+use super::{Angles, Descent, Sight};
 
 /// Operations on one tensor.
 #[derive(Clone, Debug)]
@@ -18,6 +18,9 @@ pub(crate) enum One {
     QuickGelu,
     Rotate(Angles),
     CrossEntropy(Arc<[usize]>),
+    TokenScores(Arc<[usize]>),
+    /// Without a way back; the sum in two parts.
+    SquareSum,
 }
 
 /// Operations on two.
@@ -47,6 +50,14 @@ pub(crate) trait FusedBackend: Backend {
         c: FloatTensor<Self>,
         op: Three,
     ) -> FloatTensor<Self>;
+    /// Without a way back.
+    fn fused_adamw(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        descent: Descent,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
     fn fused_one_backward(a: FloatTensor<Self>, grad: FloatTensor<Self>, op: One) -> FloatTensor<Self>;
     fn fused_two_backward(
         a: FloatTensor<Self>,
@@ -157,6 +168,16 @@ impl<B: FusedBackend, C: CheckpointStrategy> FusedBackend for Autodiff<B, C> {
             }
             OpsKind::UnTracked(prep) => prep.finish(B::fused_three(a, b, c, op)),
         }
+    }
+
+    fn fused_adamw(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: Descent,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        unreachable!("weights are changed without gradients")
     }
 
     fn fused_one_backward(_: FloatTensor<Self>, _: FloatTensor<Self>, _: One) -> FloatTensor<Self> {

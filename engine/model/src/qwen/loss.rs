@@ -60,6 +60,10 @@ pub fn cross_entropy_sum(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1
 /// - returns: `[m]` twice
 pub fn log_probs_and_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> [Tensor<1>; 2] {
     let [m, _] = logits.dims();
+    if fused::takes(&logits) {
+        let scores = fused::token_scores(logits, targets.into_data());
+        return [0, 1].map(|column| scores.clone().narrow(1, column, 1).reshape([m]));
+    }
     let shifted = logits.clone() - logits.detach().max_dim(1);
     let weights = shifted.clone().exp();
     let sum = weights.clone().sum_dim(1);
