@@ -5,6 +5,10 @@
 //! template and the sampling defaults written here are the ones that the training used. `tests/stages.rs`
 //! asks both forms the same questions.
 
+pub mod gguf;
+pub mod hf;
+pub mod peft;
+
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use eosin_model::lora::{self, LoraSettings};
 use eosin_model::qwen::Qwen;
 
 use crate::checkpoint::{sha256, write_synced};
@@ -53,9 +54,22 @@ impl Context<'_> {
     /// A model as the stage trains it: frozen parts stand still, adapters are in place.
     ///
     /// # Errors
-    /// [`TrainError::Plan`] where an adapter has no place.
+    /// [`TrainError::Engine`] where an adapter has no place.
     pub fn prepare(&self, model: Qwen, _device: &Device) -> Result<Qwen, TrainError> {
-        Ok(model)
+        let tune = self.plan.stage.tune();
+        let Some(lora) = &tune.lora else {
+            let parts: Vec<lora::Part> = tune.freeze.iter().map(|part| (*part).into()).collect();
+            return Ok(model.freeze(&parts));
+        };
+        // Adapters stand beside the decoder's maps; everything else is as it was.
+        let settings = LoraSettings {
+            rank: lora.rank,
+            alpha: lora.alpha,
+            targets: lora.targets.clone(),
+            parts: vec![lora::Part::Decoder],
+            seed: self.plan.seed,
+        };
+        model.with_adapters(&settings).map_err(TrainError::engine("cannot place the adapters"))
     }
 
     /// The model that the stage leaves: adapters are merged into the weights they adapt.
@@ -63,7 +77,7 @@ impl Context<'_> {
     /// # Errors
     /// [`TrainError::Engine`].
     pub fn finish(&self, model: Qwen) -> Result<Qwen, TrainError> {
-        Ok(model)
+        Ok(model.merged())
     }
 
     /// The VLM that the stage begins from, on the device given.

@@ -110,6 +110,12 @@ pub enum ModelError {
         /// What does not fit.
         cause: String,
     },
+    /// Adapters that cannot be attached.
+    #[error("the adapters do not fit the model: {cause}")]
+    Adapter {
+        /// What does not fit.
+        cause: String,
+    },
     /// A model without the part that was asked for.
     #[error("the model was loaded without {part}")]
     Absent {
@@ -134,6 +140,9 @@ impl Hint for ModelError {
             Self::Aspect { .. } => Some("cut the picture into shorter pieces"),
             Self::ImageTokens { .. } => Some("leave room for all image tokens when a prompt is shortened"),
             Self::Absent { .. } => Some("give the projector file with `--mmproj`"),
+            Self::Adapter { .. } => {
+                Some("targets are names such as `q_proj`, `gate_proj`, `qkv` or `all-linear`")
+            }
             Self::Grid(_) | Self::TokenRange { .. } | Self::Batch { .. } => None,
         }
     }

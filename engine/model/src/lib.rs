@@ -9,6 +9,7 @@ pub mod clip;
 pub mod draw;
 mod error;
 pub mod linear;
+pub mod lora;
 pub mod norm;
 pub mod prepare;
 pub mod qwen;

@@ -7,6 +7,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use eosin_kernels::{PackedMatrix, fused};
 
+use crate::lora::Adapter;
+
 /// A matrix of `[out, in]`.
 #[derive(Module, Debug)]
 pub enum Weight {
@@ -97,6 +99,8 @@ pub struct Linear {
     pub weight: Weight,
     /// `[out]`.
     pub bias: Option<Param<Tensor<1>>>,
+    /// What is learned beside a matrix that stays as it is.
+    pub adapter: Option<Adapter>,
 }
 
 /// Whether a linear map adds a bias.
@@ -116,13 +120,23 @@ impl Linear {
             Bias::With => Some(Param::from_tensor(Tensor::zeros([n_out], device))),
             Bias::Without => None,
         };
-        Self { weight: Weight::Dense(Param::from_tensor(weight)), bias }
+        Self::new(Weight::Dense(Param::from_tensor(weight)), bias)
     }
 
-    /// See [`Weight::turned`].
+    /// A map of parts that are there.
+    pub fn new(weight: Weight, bias: Option<Param<Tensor<1>>>) -> Self {
+        Self { weight, bias, adapter: None }
+    }
+
+    /// See [`Weight::turned`]; an adapter is merged into a dense matrix.
     #[must_use]
     pub fn turned(&self) -> Self {
-        Self { weight: self.weight.turned(), bias: self.bias.clone() }
+        let map = match self.weight {
+            Weight::Dense(_) => self.clone().merged(),
+            Weight::Packed(_) => self.clone(),
+        };
+        let adapter = map.adapter.filter(|adapter| !adapter.is_merged());
+        Self { weight: map.weight.turned(), bias: map.bias, adapter }
     }
 
     /// Applies the map to the last axis.
@@ -134,7 +148,12 @@ impl Linear {
         let mut dims = x.dims();
         let [n_out, n_in] = self.weight.shape();
         let n_row = dims[..D - 1].iter().product::<usize>();
-        let y = self.weight.multiply_add(x.reshape([n_row, n_in]), self.bias.as_ref().map(Param::val));
+        let x = x.reshape([n_row, n_in]);
+        let adapted = self.adapter.as_ref().and_then(|adapter| adapter.forward(x.clone()));
+        let mut y = self.weight.multiply_add(x, self.bias.as_ref().map(Param::val));
+        if let Some(adapted) = adapted {
+            y = y + adapted;
+        }
         dims[D - 1] = n_out;
         y.reshape(dims)
     }

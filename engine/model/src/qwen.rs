@@ -4,6 +4,7 @@
 //! as their file stores them). What a forward pass needs besides tensors (positions, which tokens see which)
 //! is plain data made here. Held true by `tests/parity_qwen.rs` and `tests/parity_gguf.rs`.
 
+pub mod adapt;
 pub mod branches;
 pub mod cache;
 pub mod config;

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::TrainError;
 use crate::clip::ClipSettings;
+use crate::error::TrainError;
 use crate::rl::RlSettings;
 
 /// What a stage does.
@@ -244,6 +244,16 @@ pub enum Part {
     Merger,
     /// The text decoder.
     Decoder,
+}
+
+impl From<Part> for eosin_model::lora::Part {
+    fn from(part: Part) -> Self {
+        match part {
+            Part::Tower => Self::Tower,
+            Part::Merger => Self::Merger,
+            Part::Decoder => Self::Decoder,
+        }
+    }
 }
 
 /// Low-rank adapters (Hu et al. 2021, arXiv 2106.09685).

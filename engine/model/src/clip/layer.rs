@@ -54,7 +54,7 @@ pub(crate) fn build_linear(
         Bias::With => Some(supply.vector(&format!("{name}.bias"), shape[0], Initial::Zero)?),
         Bias::Without => None,
     };
-    Ok(Linear { weight, bias })
+    Ok(Linear::new(weight, bias))
 }
 
 pub(crate) fn visit_linear<'a>(linear: &'a Linear, name: &str, visit: &mut Visit<'a, '_>) {

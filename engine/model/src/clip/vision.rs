@@ -49,14 +49,14 @@ impl VisionTower {
         };
         let name = "vision_model";
         Ok(Self {
-            patch: Linear {
-                weight: Weight::Dense(supply.matrix_of_kernel(
+            patch: Linear::new(
+                Weight::Dense(supply.matrix_of_kernel(
                     &format!("{name}.embeddings.patch_embedding.weight"),
                     [d_model, 3, patch_px, patch_px],
                     Initial::Normal(0.02),
                 )?),
-                bias: None,
-            },
+                None,
+            ),
             class_token: supply.vector(&format!("{name}.embeddings.class_embedding"), d_model, spread)?,
             position: supply.matrix(
                 &format!("{name}.embeddings.position_embedding.weight"),

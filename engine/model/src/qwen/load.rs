@@ -127,7 +127,7 @@ impl<'a> Loader<'a> {
             Bias::With => Some(self.vector(&format!("{name}.bias"), n_out)?),
             Bias::Without => None,
         };
-        Ok(Linear { weight, bias })
+        Ok(Linear::new(weight, bias))
     }
 
     fn norm(&self, name: &str, d: usize, eps: f64) -> Result<RmsNorm, ModelError> {
@@ -191,7 +191,7 @@ impl<'a> Loader<'a> {
             Ok(VisionBlock::new(layer, norms, VisionAttention::new(qkv, output, config), mlp, config))
         };
         let d_cell = d * config.cell();
-        let patch_embed = Linear { weight: self.patch_embed(config)?, bias: None };
+        let patch_embed = Linear::new(self.patch_embed(config)?, None);
         let blocks = (0..config.n_layer).map(block).collect::<Result<_, _>>()?;
         let merger = Merger {
             norm: self.norm("visual.merger.ln_q", d, eps)?,
