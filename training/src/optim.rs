@@ -215,7 +215,8 @@ impl ModuleMapper for Step<'_> {
         // Vectors (norms, biases) do not decay: SPEC 11.6.
         let keep = if D >= 2 { 1.0 - self.lr * optim.weight_decay } else { 1.0 };
         if fused::takes(&weight) && fused::takes(&gradient) {
-            let (weight, moments) = self.step_fused(weight, gradient, self.moments.remove(&path), keep);
+            let before = self.moments.remove(&path);
+            let (weight, moments) = self.step_fused(weight, gradient, before, keep);
             self.moments.insert(path, moments);
             let tensor = Tensor::<D>::from_inner(weight.reshape(shape));
             let tensor = if requires_grad { tensor.require_grad() } else { tensor };
