@@ -120,6 +120,7 @@ fn rotations() {
 }
 
 /// Attention with all scores at once and forbidden ones at −10⁹.
+#[expect(clippy::many_single_char_names, reason = "shape letters, as everywhere")]
 fn composed_attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, sight: &Sight) -> Tensor<4> {
     let ([b, h, t, d], [_, h_kv, s, _]) = (query.dims(), key.dims());
     let spread =
@@ -197,23 +198,24 @@ fn the_update_of_adamw() {
     let descent =
         Descent { scale: 0.7, betas: [0.9, 0.98], rate: 1e-2, correction: 1.3, epsilon: 1e-8, keep: 0.999 };
     let inputs = [weight, gradient, first, second];
-    let [w, g, m, v] = inputs.clone().map(|tensor| read(&tensor));
+    let [weights, gradients, firsts, seconds] = inputs.clone().map(|tensor| read(&tensor));
     let found = fused::adamw(inputs.clone(), descent).map(|tensor| read(&tensor));
     let mut expected = [(); 3].map(|()| Vec::with_capacity(n));
-    for i in 0..n {
-        let g = f64::from(g[i]) * 0.7;
-        let m = f64::from(m[i]) * 0.9 + g * 0.1;
-        let v = f64::from(v[i]) * 0.98 + g * g * 0.02;
-        expected[0].push((f64::from(w[i]) * 0.999 - m * 1e-2 / ((v * 1.3).sqrt() + 1e-8)) as f32);
-        expected[1].push(m as f32);
-        expected[2].push(v as f32);
+    for idx in 0..n {
+        let gradient = f64::from(gradients[idx]) * 0.7;
+        let first = f64::from(firsts[idx]) * 0.9 + gradient * 0.1;
+        let second = f64::from(seconds[idx]) * 0.98 + gradient * gradient * 0.02;
+        let weight = f64::from(weights[idx]) * 0.999 - first * 1e-2 / ((second * 1.3).sqrt() + 1e-8);
+        expected[0].push(weight as f32);
+        expected[1].push(first as f32);
+        expected[2].push(second as f32);
     }
     for (what, (found, expected)) in ["weight", "first", "second"].iter().zip(found.iter().zip(&expected)) {
         close(found, expected, what);
     }
     // Tensors that others hold stay as they were.
-    assert_eq!(read(&inputs[0]), w);
-    let sum: f64 = g.iter().map(|g| f64::from(*g).powi(2)).sum();
+    assert_eq!(read(&inputs[0]), weights);
+    let sum: f64 = gradients.iter().map(|gradient| f64::from(*gradient).powi(2)).sum();
     assert!((fused::square_sum(inputs[1].clone()) / sum - 1.0).abs() < 1e-6);
     assert!(fused::square_sum(Tensor::<1>::from_floats([f32::NAN], &Device::flex())).is_nan());
 }

@@ -15,7 +15,7 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use eosin_core::PatchGrid;
 use eosin_model::clip::{self, Clip, TokenBatch};
 use eosin_model::prepare::ImageTensor;
-use eosin_model::qwen::{Config, Qwen, RolloutPrompt, RolloutSettings, TrainBatch};
+use eosin_model::qwen::{Branching, Config, Qwen, RolloutPrompt, RolloutSettings, TrainBatch};
 use eosin_training::optim::{AdamW, GradientSum};
 use eosin_training::recipe::{Curve, OptimRecipe};
 use eosin_training::rl::advantage::{AdvantageSettings, advantages};
@@ -215,8 +215,8 @@ fn fine_tuning(n_step: usize) {
 }
 
 /// One update of GRPO: four answers of 64 tokens to one question of 128 with a picture, rewards at random, the
-/// clipped loss with a reference model's divergence, one descent. The old log-probabilities are those that
-/// the rollout found when it drew.
+/// clipped loss with a reference model's divergence, one descent. As in training, the old log-probabilities are those
+/// that the rollout found when it drew, and the question is read once for all its answers.
 fn reinforcement(n_step: usize) {
     const N_ANSWER: usize = 4;
     const N_NEW: usize = 64;
@@ -245,29 +245,28 @@ fn reinforcement(n_step: usize) {
         };
         let pictures = taken.encode_pictures(&question.images).expect("the model sees");
         let answers = taken.rollout(&prompts, &pictures, &settings).expect("the prompt is sound");
-        let mut whole = TrainBatch {
-            images: question.images.clone(),
-            image_at: Some(vec![0; N_ANSWER]),
-            ..TrainBatch::default()
-        };
-        let mut old = Vec::with_capacity(N_ANSWER * N_NEW);
-        for answer in &answers {
-            whole.ids.push([question.ids[0].as_slice(), &answer.ids].concat());
-            whole.taught.push((0..N_PROMPT + N_NEW).map(|token_idx| token_idx >= N_PROMPT).collect());
-            old.extend_from_slice(&answer.logprobs);
-        }
+        let asked = [Branching {
+            ids: question.ids[0].clone(),
+            images: vec![0],
+            branches: answers.iter().map(|answer| answer.ids.clone()).collect(),
+        }];
+        let old: Vec<f32> = answers.iter().flat_map(|answer| &answer.logprobs).copied().collect();
         let shape = [N_ANSWER, N_NEW];
         let constant = |values: Vec<f32>, shape: [usize; 2]| {
             Tensor::<2>::from_data(TensorData::new(values, shape), &device)
         };
-        let far = reference.token_log_probs(&whole, 1.0).expect("the batch is sound").log_probs;
-        let far = Tensor::from_inner(far.reshape(shape));
+        let scores = |model: &Qwen| {
+            let read = model.branch_log_probs(&asked, question.images.clone(), 1.0);
+            let [log_probs, _entropy] = read.expect("the batch is sound");
+            log_probs.reshape(shape)
+        };
+        let far = Tensor::from_inner(scores(&reference));
         let rewards: Vec<f64> = (0..N_ANSWER).map(|_| draw.uniform()).collect();
         let advantages = advantages(&rewards, &[0; N_ANSWER], &AdvantageSettings::default());
         let advantages =
             constant(advantages.into_iter().map(|advantage| advantage as f32).collect(), [N_ANSWER, 1]);
         let mask = constant(vec![1.0; N_ANSWER * N_NEW], shape);
-        let near = taken.token_log_probs(&whole, 1.0).expect("the batch is sound").log_probs.reshape(shape);
+        let near = scores(&taken);
         let clipped = policy_loss(
             near.clone(),
             constant(old, shape),

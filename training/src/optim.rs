@@ -2,9 +2,9 @@
 //!
 //! Written here and not taken from burn because its state must go to disk and come back bit for bit under
 //! names that outlive a process (burn keys it by random parameter ids). It is plain tensor
-//! arithmetic on every device but the processor, where it is one pass over memory. `tests/stages.rs` holds the resume; the unit test below holds
-//! the formula (Loshchilov & Hutter 2019, algorithm 2, with the decay scaled by the learning rate as in
-//! PyTorch).
+//! arithmetic on every device but the processor, where it is one pass over memory (`tests/train_fused.rs`).
+//! `tests/train_pipeline.rs` holds the resume; the unit test below holds the formula (Loshchilov & Hutter 2019,
+//! algorithm 2, with the decay scaled by the learning rate as in PyTorch).
 
 pub mod schedule;
 
@@ -179,7 +179,7 @@ impl Step<'_> {
     ) -> (Tensor<1>, Moments) {
         let optim = self.optim;
         let Moments { first, second } = moments.unwrap_or_else(|| {
-            let zeros = || Tensor::zeros_like(&weight);
+            let zeros = || weight.zeros_like();
             Moments { first: zeros(), second: zeros() }
         });
         let descent = Descent {
@@ -215,8 +215,8 @@ impl ModuleMapper for Step<'_> {
         // Vectors (norms, biases) do not decay: SPEC 11.6.
         let keep = if D >= 2 { 1.0 - self.lr * optim.weight_decay } else { 1.0 };
         if fused::takes(&weight) && fused::takes(&gradient) {
-            let before = self.moments.remove(&path);
-            let (weight, moments) = self.step_fused(weight, gradient, before, keep);
+            let moments = self.moments.remove(&path);
+            let (weight, moments) = self.step_fused(weight, gradient, moments, keep);
             self.moments.insert(path, moments);
             let tensor = Tensor::<D>::from_inner(weight.reshape(shape));
             let tensor = if requires_grad { tensor.require_grad() } else { tensor };

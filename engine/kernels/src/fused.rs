@@ -156,9 +156,8 @@ pub fn token_scores(logits: Tensor<2>, targets: TensorData) -> Tensor<2> {
 /// The sum of squares of any tensor without gradients.
 pub fn square_sum<const D: usize>(x: Tensor<D>) -> f64 {
     let sum: Tensor<1> = Tensor::from_dispatch(Dispatch::fused_one(x.into_dispatch(), One::SquareSum));
-    let [high, low] =
-        sum.into_data().try_into_vec::<f32>().expect("two floats").try_into().expect("two floats");
-    f64::from(high) + f64::from(low)
+    let values = sum.into_data().try_into_vec::<f32>().expect("the operation gives floats");
+    values.into_iter().map(f64::from).sum()
 }
 
 /// One step of `AdamW` on flattened tensors without gradients: weight and moments after it. Buffers that
@@ -167,9 +166,9 @@ pub fn square_sum<const D: usize>(x: Tensor<D>) -> f64 {
 /// # Shapes
 /// - all: `[n]`
 pub fn adamw([weight, gradient, first, second]: [Tensor<1>; 4], descent: Descent) -> [Tensor<1>; 3] {
-    let [weight, gradient, first, second] = [weight, gradient, first, second].map(Tensor::into_dispatch);
+    let [weight, gradient, first, second] = [weight, gradient, first, second].map(Tensor::<1>::into_dispatch);
     let (weight, first, second) = Dispatch::fused_adamw(weight, gradient, first, second, descent);
-    [weight, first, second].map(Tensor::from_dispatch)
+    [weight, first, second].map(Tensor::<1>::from_dispatch)
 }
 
 fn row_numbers(targets: TensorData) -> Arc<[usize]> {

@@ -126,10 +126,10 @@ pub(super) fn forward(query: &FlexTensor, key: &FlexTensor, value: &FlexTensor, 
                 let rows = query.rows([sample, head], block.first, block.n_row);
                 probabilities(&block, rows, key.rows([sample, kv_head], 0, block.n_key), &mut scores);
                 let target = whole.at(((sample * t + block.first) * h + head) * d);
-                let p = View::rows(&scores, [block.n_row, block.n_key]);
+                let weights = View::rows(&scores, [block.n_row, block.n_key]);
                 let value = value.rows([sample, kv_head], 0, block.n_key);
                 // SAFETY: the rows of this head and block are this unit's alone.
-                unsafe { product(target, Before::Replaced, 1.0, p, value, false) };
+                unsafe { product(target, Before::Replaced, 1.0, weights, value, false) };
             }
         }
     });
@@ -157,12 +157,12 @@ pub(super) fn backward([query, key, value, grad]: [&FlexTensor; 4], sight: &Sigh
                 let grads = grad.rows([sample, head], block.first, block.n_row);
                 probabilities(&block, rows, keys, &mut scores);
                 let shape = [block.n_row, block.n_key];
-                let p = View::rows(&scores, shape);
+                let weights = View::rows(&scores, shape);
                 d_scores.resize(scores.len(), 0.0);
                 // SAFETY: scores are this unit's; keys and values of this key head, and queries of this head,
                 // are written by no other unit.
                 unsafe {
-                    product(to_value.at(at_key), Before::AddedTo, 1.0, p.transposed(), grads, false);
+                    product(to_value.at(at_key), Before::AddedTo, 1.0, weights.transposed(), grads, false);
                     let target = target(&mut d_scores, block.n_key);
                     product(target, Before::Replaced, 1.0, grads, values.transposed(), false);
                 }

@@ -1,5 +1,7 @@
 //! The fused operations on the processor's tensors: threads over rows around the loops of `lanes`.
 
+#![expect(clippy::many_single_char_names, reason = "shape letters, and a, b, c as the trait has them")]
+
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, TensorData};
@@ -74,10 +76,10 @@ fn linear_backward(
     grad: &FlexTensor,
     wanted: [bool; 2],
 ) -> (FlexTensor, FlexTensor) {
-    let (x_view, w_view, grad_view) = (matrix(x), matrix(weight), matrix(grad));
-    let dx = if wanted[0] { tensor(multiplied(grad_view, w_view, None), &shape(x)) } else { nothing() };
+    let (inputs, weights, grads) = (matrix(x), matrix(weight), matrix(grad));
+    let dx = if wanted[0] { tensor(multiplied(grads, weights, None), &shape(x)) } else { nothing() };
     let dw = if wanted[1] {
-        tensor(multiplied(grad_view.transposed(), x_view, None), &shape(weight))
+        tensor(multiplied(grads.transposed(), inputs, None), &shape(weight))
     } else {
         nothing()
     };

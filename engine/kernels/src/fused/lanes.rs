@@ -5,6 +5,7 @@
 //! within a row.
 
 #![expect(unsafe_code, reason = "enters functions compiled for instructions that a `Proof` vouches for")]
+#![expect(clippy::inline_always, reason = "what is not inlined is compiled without the vector instructions")]
 
 use super::Descent;
 use crate::path::CpuPath;

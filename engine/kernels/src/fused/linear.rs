@@ -78,32 +78,31 @@ pub(super) unsafe fn product(
     b: View<'_>,
     shared: bool,
 ) {
-    let ([m, k], [k_b, n]) = (a.shape, b.shape);
-    assert_eq!(k, k_b, "matrices that do not fit");
+    let ([m, depth], [depth_b, n]) = (a.shape, b.shape);
+    assert_eq!(depth, depth_b, "matrices that do not fit");
     if m == 0 || n == 0 {
         return;
     }
-    let many = shared && m * n * k >= N_PRODUCT && rayon::current_num_threads() > 1;
+    let many = shared && m * n * depth >= N_PRODUCT && rayon::current_num_threads() > 1;
     let parallelism = if many { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
     let signed = |strides: [usize; 2]| strides.map(|stride| stride as isize);
-    let ([dst_rs, dst_cs], [a_rs, a_cs], [b_rs, b_cs]) =
-        (signed(target.strides), signed(a.strides), signed(b.strides));
+    let (to, left, right) = (signed(target.strides), signed(a.strides), signed(b.strides));
     // SAFETY: `View::pointer` checked both inputs; the caller vouches for the target.
     unsafe {
         gemm::gemm(
             m,
             n,
-            k,
+            depth,
             target.pointer,
-            dst_cs,
-            dst_rs,
+            to[1],
+            to[0],
             before == Before::AddedTo,
             a.pointer(),
-            a_cs,
-            a_rs,
+            left[1],
+            left[0],
             b.pointer(),
-            b_cs,
-            b_rs,
+            right[1],
+            right[0],
             1.0_f32,
             scale,
             false,
