@@ -315,7 +315,11 @@ fn a_run_that_was_broken_off_ends_as_the_unbroken_one() {
     assert_eq!(image_1, image_2);
     assert_ne!(text_1, text_2);
 
+    let about = About::of_stage(&whole, "clip-2").unwrap();
+    assert!(about.training.contains("clip-1: ") && about.training.contains("clip-2: 24 pairs in 3 steps"));
+    assert!(About::of_stage(&whole, "clip-3").is_err());
     export_and_measure(&open("clip-1"), &tile);
+    transformers_agree(&open("clip-1"), &final_of(&whole, "clip-1"), tile);
 }
 
 /// The bundle and the Hugging Face folder hold the model that was trained.
@@ -391,6 +395,37 @@ fn export_and_measure(clip: &ClipFolder, tile: &eosin_core::RgbTile) {
     if let Some(kept) = std::env::var_os("EOSIN_KEEP_CLIP") {
         copy(&path, Path::new(&kept));
     }
+}
+
+/// Where `EOSIN_PYTHON` names a Python with torch and transformers, they open the folder and must agree.
+fn transformers_agree(clip: &ClipFolder, folder: &Path, tile: eosin_core::RgbTile) {
+    let Some(python) = std::env::var_os("EOSIN_PYTHON") else {
+        eprintln!("skipped: EOSIN_PYTHON names no Python with transformers");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let picture = dir.path().join("picture.png");
+    let texts =
+        ["Many glands with 3 mitoses.", "", "日本語 & Größe", &"nuclei ".repeat(60)].map(str::to_owned);
+    let ids: Vec<Vec<u32>> = texts.iter().map(|text| clip.tokenizer.encode(text).unwrap()).collect();
+    let rows = |features: Features| features.rows().map(<[f32]>::to_vec).collect::<Vec<_>>();
+    let expected = serde_json::json!({
+        "picture": picture,
+        "texts": texts,
+        "ids": ids,
+        "image_features": rows(clip.images(std::slice::from_ref(&tile)).unwrap()),
+        "text_features": rows(Encoder::texts(clip, &texts).unwrap()),
+        "logit_scale": clip.model.logit_scale.val().try_into_vec_as::<f32>().unwrap()[0],
+    });
+    let size = tile.size_px();
+    image::RgbImage::from_raw(size[0], size[1], tile.into_pixels()).unwrap().save(&picture).unwrap();
+    let path = dir.path().join("expected.json");
+    fs::write(&path, expected.to_string()).unwrap();
+    let script = golden("check_clip_export.py");
+    let done = std::process::Command::new(python).arg(script).arg(folder).arg(&path).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    eprintln!("{said}");
 }
 
 fn copy(from: &Path, to: &Path) {

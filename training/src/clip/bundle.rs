@@ -18,6 +18,8 @@ use super::folder::{ClipFolder, named_weights};
 use crate::checkpoint::write_synced;
 use crate::error::TrainError;
 use crate::export::{NOTICE, pretty};
+use crate::folder;
+use crate::pipeline::Pipeline;
 
 /// Licence of weights that were trained on drawn pictures alone.
 const LICENCE: &str = "MIT";
@@ -29,6 +31,42 @@ pub struct About {
     pub name: String,
     /// How it was trained, in a sentence or more.
     pub training: String,
+}
+
+impl About {
+    /// What a run says of one of its finished stages and of those it came from.
+    ///
+    /// # Errors
+    /// [`TrainError::Plan`] where there is no such stage, or it is not finished.
+    pub fn of_stage(pipeline: &Pipeline, stage: &str) -> Result<Self, TrainError> {
+        let mut sentences = Vec::new();
+        let mut name = stage;
+        while let Some(stage) = pipeline.plan.stage(name) {
+            let Some(finished) = folder::finished(&pipeline.stage_dir(name))? else {
+                return Err(TrainError::plan(format!("stage {name} is not finished")));
+            };
+            let state = &finished.state;
+            sentences.push(format!(
+                "Stage {name}: {} pairs in {} steps, {:.1} minutes.",
+                state.n_token,
+                state.step,
+                state.elapsed_secs / 60.0
+            ));
+            name = &stage.from;
+            if sentences.len() > pipeline.plan.recipe.stages.len() {
+                break;
+            }
+        }
+        if sentences.is_empty() {
+            return Err(TrainError::plan(format!("there is no stage `{stage}`")));
+        }
+        if name == "init" {
+            sentences.push("It began with random weights, and saw drawn tissue (phantoms) alone.".to_owned());
+        }
+        sentences.reverse();
+        let name = format!("{}-clip", pipeline.plan.recipe.name);
+        Ok(Self { name, training: sentences.join(" ") })
+    }
 }
 
 /// Writes a model as a new bundle folder.

@@ -1,5 +1,6 @@
 //! `eosin train …`: the only command that knows the training library.
 
+pub(crate) mod clip_evaluate;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod phantom;
@@ -31,6 +32,8 @@ enum Command {
     Export(export::Args),
     /// Score a model on held-out tasks
     Evaluate(evaluate::Args),
+    /// Measure a CLIP on held-out pairs and on labelled pictures
+    EvaluateClip(clip_evaluate::Args),
     /// Draw procedural tissue with its truth
     Phantom(phantom::Args),
 }
@@ -44,6 +47,7 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         Command::Report(args) => report::run(args, printer),
         Command::Export(args) => export::run(args, printer),
         Command::Evaluate(args) => evaluate::run(args, printer),
+        Command::EvaluateClip(args) => clip_evaluate::run(args, printer),
         Command::Phantom(args) => phantom::run(args, printer),
     }
 }
