@@ -2,18 +2,16 @@
 //!
 //! A place in the run (the cursor) names one sample: each pass over the source is a permutation of its own,
 //! computed and not stored, so that a resumed run goes on where it stopped and a source of millions costs
-//! no list. What cannot be read leaves its place empty; the step then has one pair less. Held by the tests
-//! below and by `tests/train_clip.rs`.
+//! no list. What cannot be read leaves its place empty; the step then has one pair less. Held by
+//! `tests/train_clip.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eosin_model::clip::{ClipTokenizer, Config, Preprocess};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
 use super::augment::AugmentRecipe;
-use crate::data::{Sample, Skip, Source};
+use crate::data::{Permutation, Sample, Skip, Source};
 
 /// A picture with its caption, as the towers take them.
 #[derive(Clone, PartialEq)]
@@ -84,7 +82,7 @@ impl PairReader {
             return Err(Skip { id: format!("place {cursor}"), reason: "the source is empty".into() });
         }
         let (pass, place) = (cursor / n_sample, cursor % n_sample);
-        let sample = self.source.sample(permute(place, n_sample, self.seed ^ pass.rotate_left(32)))?;
+        let sample = self.source.sample(Permutation::new(n_sample, self.seed, pass).at(place))?;
         self.pair(&sample, Some(cursor))
     }
 
@@ -119,49 +117,5 @@ impl PairReader {
             pixels,
             ids,
         })
-    }
-}
-
-/// Where `place` of `n` goes in the permutation that `key` names.
-///
-/// A Feistel network over the next even number of bits, walked until it falls below `n` (Black & Rogaway
-/// 2002): a bijection without a table.
-fn permute(place: u64, n: u64, key: u64) -> u64 {
-    let half = (u64::BITS - (n - 1).leading_zeros()).div_ceil(2).max(1);
-    let mask = (1_u64 << half) - 1;
-    let mut rng = ChaCha8Rng::seed_from_u64(key);
-    let round_keys: [u64; 4] = std::array::from_fn(|_| rng.random());
-    let mut value = place;
-    loop {
-        let (mut left, mut right) = (value >> half, value & mask);
-        for round_key in round_keys {
-            let mut mixed = (right ^ round_key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            (left, right) = (right, left ^ ((mixed >> 31) & mask));
-        }
-        value = (left << half) | right;
-        if value < n {
-            return value;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn a_pass_meets_every_sample_once() {
-        for n in [1, 2, 3, 7, 64, 1000] {
-            let order = |key| (0..n).map(|place| permute(place, n, key)).collect::<Vec<_>>();
-            assert_eq!(order(1).into_iter().collect::<BTreeSet<_>>().len(), n as usize);
-            if n > 60 {
-                assert_ne!(order(1), order(2));
-                assert_ne!(order(1), (0..n).collect::<Vec<_>>());
-            }
-        }
-        assert!(permute(5, u64::MAX / 2, 3) < u64::MAX / 2);
     }
 }

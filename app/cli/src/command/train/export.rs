@@ -7,9 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use eosin_core::DeviceChoice;
+use eosin_training::clip::bundle::{self, About};
+use eosin_training::clip::folder::ClipFolder;
 use eosin_training::export::NOTICE;
 use eosin_training::folder::{self, FINAL};
 use eosin_training::pipeline::Pipeline;
+use eosin_training::recipe::Kind;
 
 use crate::command::bundle::{Order, PartialFolder, TypeChoice, make};
 use crate::printer::{Printer, advised, told};
@@ -66,7 +70,9 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         let what = format!("there is no finished stage `{}`", args.stage);
         return Err(advised(what, "`eosin train report` lists the stages and how far they are"));
     }
+    let is_clip = pipeline.plan.stage(&args.stage).is_some_and(|stage| stage.kind == Kind::Clip);
     match args.to {
+        Form::Gguf if is_clip => clip(&pipeline, &args, printer),
         Form::Hf => copy(&dir.join(FINAL), &args.out, printer),
         Form::Gguf => {
             let name = Some(format!("{}-{}", pipeline.plan.recipe.name, args.stage));
@@ -82,6 +88,22 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
             "take `--to hf`, which has all of its weights, or give the stage a `tune.lora` table",
         )),
     }
+}
+
+/// Writes the bundle of a CLIP, which has one form: eight bits, and halves where those do not fit.
+fn clip(pipeline: &Pipeline, args: &Args, printer: &Printer) -> anyhow::Result<()> {
+    if args.out.exists() {
+        let what = format!("{} is already there", args.out.display());
+        return Err(advised(what, "choose another folder with `--out`"));
+    }
+    let about = About::of_stage(pipeline, &args.stage).map_err(told)?;
+    let device = eosin_training::device::select(DeviceChoice::Cpu).map_err(told)?;
+    let folder = pipeline.stage_dir(&args.stage).join(FINAL);
+    let clip = ClipFolder::open(&folder, &device.device).map_err(told)?;
+    let part = PartialFolder::beside(&args.out)?;
+    bundle::write(&clip, &about, None, &part.path).map_err(told)?;
+    part.finish(&args.out)?;
+    printer.line(args.out.display().to_string())
 }
 
 /// Copies the files of a folder.
