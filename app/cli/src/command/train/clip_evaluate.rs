@@ -41,7 +41,7 @@ pub struct Args {
     /// Folder of labelled pictures: labels*.csv, train/ and test/ with a folder a class, or folders of classes
     #[arg(long, value_name = "DIR")]
     patches: Option<PathBuf>,
-    /// Prompt file (`CONCH`'s form) by which the labelled pictures are named
+    /// Prompt file (CONCH's form) by which the labelled pictures are named
     #[arg(long, value_name = "FILE", requires = "patches")]
     prompts: Option<PathBuf>,
     /// Also probe with 2 to 128 shots a class, ten draws each
@@ -69,10 +69,12 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
     if args.pairs == 0 && args.patches.is_none() {
         return Err(advised("there is nothing to measure on", "give `--pairs N`, `--patches DIR`, or both"));
     }
+    let command = typed(&args);
     let pairs = (args.pairs > 0).then(|| {
-        let (domain, name) = match args.out_of_domain {
-            false => (Domain::In, "held-out drawn tissue"),
-            true => (Domain::Out, "held-out drawn tissue of another laboratory"),
+        let (domain, name) = if args.out_of_domain {
+            (Domain::Out, "held-out drawn tissue of another laboratory")
+        } else {
+            (Domain::In, "held-out drawn tissue")
         };
         let source = PhantomSource {
             split: Split::HeldOut,
@@ -87,10 +89,10 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         pairs,
         n_pair: args.pairs,
         tags: vec!["subfield".to_owned()],
-        patches: args.patches.clone(),
-        prompts: args.prompts.clone(),
+        patches: args.patches,
+        prompts: args.prompts,
         shots: if args.shots { SHOTS.to_vec() } else { Vec::new() },
-        command: typed(&args),
+        command,
     };
     let report = measure_bundle(&args.model, args.device, &measures).map_err(told)?;
     printer.line(report.to_markdown())?;
