@@ -255,7 +255,7 @@ fn a_list_of_data_sets_names_columns_and_speakers() {
 
 #[test]
 fn phantoms_written_to_a_folder_are_read_back() {
-    use eosin_training::phantom::{Settings, Split, Style, export};
+    use eosin_training::phantom::{Domain, Split, Style, export};
     let dir = tempfile::tempdir().unwrap();
     let order = export::Order {
         split: Split::Validation,
@@ -263,7 +263,8 @@ fn phantoms_written_to_a_folder_are_read_back() {
         n_phantom: 3,
         n_question: 2,
         style: Style::Cot,
-        settings: Settings { size_px: [56, 56], ..Settings::default() },
+        size_px: [56, 56],
+        domain: Domain::In,
     };
     export::write(dir.path(), &order, &mut |_| {}).unwrap();
     let (source, tally) = open(&Files::new(dir.path()));
@@ -503,6 +504,7 @@ fn files_that_are_not_what_they_say_are_refused_in_one_line() {
     let cases: Vec<(PathBuf, &str)> = vec![
         (folder.path("absent.json"), "cannot open the rows"),
         (folder.path("absent.csv"), "cannot open the table"),
+        (folder.path("absent.parquet"), "cannot open the parquet file"),
         (folder.path("absent.tar"), "cannot open the shard"),
         (folder.write("empty.json", ""), "neither a list nor an object"),
         (folder.write("empty.csv", ""), "no heading"),
@@ -818,7 +820,7 @@ proptest! {
 
     /// Rows of noise are read or refused; nothing panics.
     #[test]
-    fn damaged_files_never_panic(place in 0.0_f64..1.0, byte: u8, cut in 0.0_f64..1.0, which in 0_usize..4) {
+    fn damaged_files_never_panic(place in 0.0_f64..1.0, byte: u8, cut in 0.0_f64..1.0, which in 0_usize..7) {
         let dir = tempfile::tempdir().unwrap();
         let (name, mut bytes) = damaged(which);
         let at = ((bytes.len() - 1) as f64 * place) as usize;
@@ -843,9 +845,6 @@ proptest! {
 
 fn damaged(which: usize) -> (&'static str, Vec<u8>) {
     let row = json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "\\u0041 \"Q\""}]}, {"role": "assistant", "content": "A"}], "loss": 1});
-    let golden = |name: &str| {
-        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/data").join(name)).unwrap()
-    };
     match which {
         0 => ("a.jsonl", format!("{row}\n{row}\n").into_bytes()),
         1 => ("a.json", json!({"s": {"val": [row]}}).to_string().into_bytes()),
@@ -856,8 +855,9 @@ fn damaged(which: usize) -> (&'static str, Vec<u8>) {
             append(&mut tar, "0.json", b"{}");
             ("a.tar", tar.into_inner().unwrap())
         }
-        4 => ("a.parquet", golden("pathvqa.parquet")),
-        _ => ("a.parquet", golden("verl.parquet")),
+        4 => ("a.parquet", std::fs::read(golden("pathvqa.parquet")).unwrap()),
+        5 => ("a.parquet", std::fs::read(golden("pages.parquet")).unwrap()),
+        _ => ("a.parquet", std::fs::read(golden("verl.parquet")).unwrap()),
     }
 }
 
@@ -913,4 +913,104 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// A file of pyarrow.
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/data").join(name)
+}
+
+fn shades(sample: &Sample) -> Vec<u8> {
+    sample.images.iter().map(|image| image.decode().unwrap().pixels()[0]).collect()
+}
+
+#[test]
+fn parquet_of_pyarrow_is_read() {
+    // Groups of three rows; row 5 has no answer.
+    let (source, tally) = open(&Files::new(golden("pathvqa.parquet")));
+    assert_eq!((source.n_sample(), tally.skips.len()), (6, 1));
+    assert!(
+        tally.skips[0].id == "pathvqa:5" && tally.skips[0].reason.contains("`answer` is no text"),
+        "{tally:?}"
+    );
+    // Backwards, as an order would.
+    for (idx, n) in [0_u8, 1, 2, 3, 4, 6].into_iter().enumerate().rev() {
+        let sample = source.sample(idx as u64).unwrap();
+        let answer = ["yes", "no", "liver"][usize::from(n) % 3];
+        assert_eq!(said(&sample), [format!("u:<image>question {n}?"), format!("a:{answer}")]);
+        assert_eq!(shades(&sample), [100 + n]);
+    }
+
+    let (source, tally) = open(&Files::new(golden("verl.parquet")));
+    assert_eq!((source.n_sample(), tally.skips.len()), (6, 0), "{tally:?}");
+    for n in 0..6 {
+        let sample = source.sample(u64::from(n)).unwrap();
+        let images: Vec<u8> = (0..n % 3).map(|place| 10 * n + place).collect();
+        assert_eq!(shades(&sample), images, "{n}");
+        let asked = format!("u:{}question {n}", "<image>".repeat(images.len()));
+        let expected = if n % 2 == 0 { vec![asked] } else { vec!["s:Be brief.".to_owned(), asked] };
+        assert_eq!(said(&sample), expected);
+        assert_eq!(sample.task.unwrap().gold_letter, None, "no options, so a word");
+        assert_eq!(
+            (&*sample.tags["index"], &*sample.tags["split"], &*sample.tags["data_source"]),
+            (&*n.to_string(), "train", "made")
+        );
+    }
+
+    // Many small pages without a dictionary, one after another and from four threads in any order.
+    let files = Files { tags: vec!["flag".into()], ..Files::new(golden("pages.parquet")) };
+    let (source, tally) = open(&files);
+    assert_eq!((source.n_sample(), tally.skips.len()), (60, 0), "{tally:?}");
+    let check = |n: u64| {
+        let sample = source.sample(n).unwrap();
+        let expected = format!("caption {n} {}", "x".repeat(n as usize));
+        assert_eq!((sample.caption().unwrap(), shades(&sample)), (expected.trim(), vec![n as u8]));
+        let tag = |name: &str| sample.tags[name].clone();
+        assert_eq!((tag("magnification"), tag("flag")), (n.to_string(), (n % 3 == 0).to_string()));
+    };
+    std::thread::scope(|scope| {
+        for seed in 0..4 {
+            let check = &check;
+            scope.spawn(move || (0..60).for_each(|place| check(Permutation::new(60, seed, 0).at(place))));
+        }
+    });
+
+    let (source, _) = open(&Files::new(golden("deltas.parquet")));
+    assert_eq!(source.n_sample(), 300);
+    for n in [0_i64, 1, 31, 32, 33, 128, 129, 299] {
+        let sample = source.sample(n as u64).unwrap();
+        assert_eq!(sample.messages[0].text, format!("text {n}"));
+        assert_eq!(sample.tags["index"], ((n * n * 37) % 1000 - 500).to_string());
+        assert_eq!(sample.tags["class"], if n % 2 == 0 { "a" } else { "b" });
+    }
+    let refused = |name: &str| Files::new(golden(name)).open(&mut Tally::default()).unwrap_err().to_string();
+    assert!(refused("other.parquet").contains("the first row has `a`, `b`"), "{}", refused("other.parquet"));
+    assert!(refused("gzip.parquet").contains("compressed by gzip"), "{}", refused("gzip.parquet"));
+}
+
+/// Real tissue outside the repository: 570 tiles in a table of labels.
+#[test]
+fn real_tiles_are_read_where_they_are() {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let shared = std::env::var_os("EOSIN_SHARED").map_or_else(beside, PathBuf::from);
+    let path = shared.join("data/patches/pathologyatlas/labels.dev.csv");
+    if !path.is_file() {
+        println!("skipped: no labels.dev.csv under EOSIN_SHARED");
+        return;
+    }
+    let files = Files { tags: vec!["case".into()], ..Files::new(path) };
+    let (source, tally) = open(&files);
+    assert_eq!((source.n_sample(), tally.skips.len()), (570, 0), "{:?}", tally.skips.first());
+    let store = ImageStore::new(1 << 20);
+    for idx in (0..570).step_by(57) {
+        let sample = source.sample(idx).unwrap();
+        assert_eq!(store.tile(&sample.images[0]).unwrap().size_px(), [256, 256]);
+        assert!(sample.caption().unwrap().starts_with("a histopathology image of "));
+    }
+    let source: Arc<dyn Source> = source.into();
+    let fractions = BTreeMap::from([("test".to_owned(), 0.2), ("train".to_owned(), 0.8)]);
+    let parts = split::by_group(&*source, &fractions, By::Content, 1, &mut Tally::default()).unwrap();
+    assert_eq!((parts["test"].len(), parts["train"].len()), (114, 456));
+    let [test, train] = ["test", "train"].map(|name| Subset::new(source.clone(), parts[name].clone()));
+    check_disjoint(&[("test", &test), ("train", &train)]).unwrap();
 }

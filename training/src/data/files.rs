@@ -360,7 +360,10 @@ impl Files {
         if self.check == Check::Pictures {
             for picture in &sample.images {
                 let decoded = picture.decode();
-                decoded.map_err(|error| Skip { id: sample.id.clone(), reason: eosin_core::error_chain(&error) })?;
+                decoded.map_err(|error| Skip {
+                    id: sample.id.clone(),
+                    reason: eosin_core::error_chain(&error),
+                })?;
             }
         }
         Ok(sample)

@@ -100,8 +100,9 @@ impl Names {
 
     /// The columns of a picture and of its caption, of the names that are in use.
     fn pair_columns(&self, row: &Row) -> Option<(String, String)> {
-        const IMAGES: [&str; 7] = ["image", "image_path", "filepath", "file_name", "img", "path", "images"];
-        const CAPTIONS: [&str; 4] = ["caption", "title", "text", "class"];
+        const IMAGES: [&str; 8] =
+            ["image", "image_path", "filepath", "file_name", "file", "img", "path", "images"];
+        const CAPTIONS: [&str; 5] = ["caption", "title", "text", "class", "label"];
         let find = |name: &str, usual: &[&str]| match self.columns.get(name) {
             Some(column) => row.value.contains_key(column).then(|| column.clone()),
             None => usual.iter().find(|key| row.value.contains_key(**key)).map(|key| (*key).to_owned()),
@@ -431,7 +432,7 @@ impl Reading {
             .pair_columns(row)
             .ok_or_else(|| format!("no image and caption among {}", keys(row)))?;
         let mut words = text(row, &caption)?.trim().to_owned();
-        if caption == "class" {
+        if caption == "class" || caption == "label" {
             let class = words.replace(['_', '-'], " ");
             let template = self.caption.as_deref().unwrap_or("a histopathology image of {class}");
             words = template.replace("{class}", &class);

@@ -309,7 +309,8 @@ impl<R: BufRead> Scanner<R> {
                 return self.torn("a row breaks off");
             }
             if done {
-                return Ok(());
+                // A bracket or comma where a value should be; to go on would find it again for ever.
+                return if self.offset > start { Ok(()) } else { self.torn("no JSON") };
             }
         }
     }
@@ -354,7 +355,7 @@ mod tests {
             let (rows, torn) = rows(text, Layout::Lists).unwrap();
             assert!(torn && rows.len() == n_row, "{text}: {rows:?}");
         }
-        for text in ["", "x", "[\"", "{\"a", "{1}"] {
+        for text in ["", "x", "[\"", "{\"a", "{1}", "[}", "{\"a\": }", "{\"a\": [}]}"] {
             assert!(rows(text, Layout::Lists).is_err(), "{text}");
         }
     }

@@ -74,7 +74,8 @@ pub fn keys(sample: &Sample, by: By) -> Result<Vec<Key>, Skip> {
         return Ok(vec![key(&[sample.group.as_bytes()])]);
     }
     let keys = sample.images.iter().map(|picture| picture.key(by));
-    keys.collect::<Result<_, _>>().map_err(|error| Skip { id: sample.id.clone(), reason: eosin_core::error_chain(&error) })
+    keys.collect::<Result<_, _>>()
+        .map_err(|error| Skip { id: sample.id.clone(), reason: eosin_core::error_chain(&error) })
 }
 
 /// Divides a source by the content of its pictures; samples that cannot be read are in no part.
