@@ -1,7 +1,10 @@
-//! What each fuzz target does with its bytes: opens them, and reads every tensor of what opens.
+//! What each fuzz target does with its bytes: opens them, and reads every tensor or row of what opens.
 //!
 //! The bodies are here, so that libFuzzer (`fuzz_targets/`) and the plain driver (`src/bin/mutate.rs`) run
 //! the same. Each returns how the bytes fared: novelty for the driver, nothing for libFuzzer.
+
+#[cfg(feature = "training")]
+pub mod rows;
 
 use bytes::Bytes;
 use eosin_weights::{Gguf, SafetensorsFolder, TorchCheckpoint, WeightError, WeightSource};
@@ -15,11 +18,20 @@ pub enum Target {
     Pickle,
     /// A safetensors file.
     SafetensorsHeader,
+    /// Training data; the first byte chooses the container.
+    #[cfg(feature = "training")]
+    Rows,
 }
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 3] = [Self::Gguf, Self::Pickle, Self::SafetensorsHeader];
+    pub const ALL: &[Self] = &[
+        Self::Gguf,
+        Self::Pickle,
+        Self::SafetensorsHeader,
+        #[cfg(feature = "training")]
+        Self::Rows,
+    ];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
@@ -27,6 +39,8 @@ impl Target {
             Self::Gguf => "gguf",
             Self::Pickle => "pickle",
             Self::SafetensorsHeader => "safetensors_header",
+            #[cfg(feature = "training")]
+            Self::Rows => "rows",
         }
     }
 
@@ -41,6 +55,8 @@ impl Target {
             })),
             Self::Pickle => outcome(TorchCheckpoint::from_bytes(&bytes)),
             Self::SafetensorsHeader => outcome(SafetensorsFolder::from_bytes(&bytes)),
+            #[cfg(feature = "training")]
+            Self::Rows => rows::outcome(&bytes),
         }
     }
 }
@@ -65,12 +81,16 @@ fn outcome(opened: Result<impl WeightSource, WeightError>) -> String {
                 !text.contains('\n') && text.len() < 2000,
                 "a refusal is one line of sensible length: {text:?}"
             );
-            // Numbers and names differ between inputs of one kind; the letters before and behind do not.
-            let (first, last) = (text.split('`').next(), text.rsplit('`').next());
-            let around = first.into_iter().chain(last.filter(|_| text.contains('`'))).flat_map(str::chars);
-            around.filter(char::is_ascii_alphabetic).take(52).collect()
+            kind_of(&text)
         }
     }
+}
+
+/// Numbers and names differ between inputs of one kind; the letters before and behind do not.
+fn kind_of(text: &str) -> String {
+    let (first, last) = (text.split('`').next(), text.rsplit('`').next());
+    let around = first.into_iter().chain(last.filter(|_| text.contains('`'))).flat_map(str::chars);
+    around.filter(char::is_ascii_alphabetic).take(52).collect()
 }
 
 /// Reads one file, for the programs in `fuzz_targets` when libFuzzer does not drive them.

@@ -184,6 +184,11 @@ fn seeds(target: Target) -> Vec<Vec<u8>> {
         }
         Target::Pickle => ".pt",
         Target::SafetensorsHeader => ".safetensors",
+        #[cfg(feature = "training")]
+        Target::Rows => {
+            seeds.extend(row_seeds());
+            "no further ones"
+        }
     };
     let crashes = Path::new(env!("CARGO_MANIFEST_DIR")).join("crashes").join(target.name());
     for folder in [golden, crashes] {
@@ -202,11 +207,54 @@ fn seeds(target: Target) -> Vec<Vec<u8>> {
     seeds
 }
 
+/// A file of each container, behind the byte that chooses it.
+#[cfg(feature = "training")]
+fn row_seeds() -> Vec<Vec<u8>> {
+    let talk = r#"{"conversations":[{"from":"human","value":"Q"},{"from":"gpt","value":"A"}],"images":[]}"#;
+    let parts = r#"{"messages":[{"role":"user","content":[{"type":"image","image":"data:image/png;base64,AAAA"}]},{"role":"assistant","content":"A","loss":1}]}"#;
+    let rl = r#"{"prompt":[{"role":"user","content":"Q"}],"reward_model":{"ground_truth":"B"},"extra_info":{"index":1}}"#;
+    let nested = format!(r#"{{"PubMed":{{"val":[{talk}]}}}}"#);
+    let mut seeds = vec![
+        [&[0], talk.as_bytes(), b"\n", talk.as_bytes()].concat(),
+        [&[0], parts.as_bytes()].concat(),
+        [&[0], rl.as_bytes()].concat(),
+        [&[1, b'['], talk.as_bytes(), b",", parts.as_bytes(), b"]"].concat(),
+        [&[1], nested.as_bytes()].concat(),
+        b"\x02image,caption\na.png,\"a \"\"b\"\"\nc\"\n".to_vec(),
+    ];
+    // A shard of one sample: its picture is nothing, its caption a word.
+    let mut tar = vec![3];
+    for (name, body) in [("0.png", "x"), ("0.txt", "word"), ("0.json", "{}")] {
+        let mut head = [0_u8; 512];
+        head[..name.len()].copy_from_slice(name.as_bytes());
+        head[100..108].copy_from_slice(b"0000644\0");
+        head[124..136].copy_from_slice(format!("{:011o}\0", body.len()).as_bytes());
+        head[156] = b'0';
+        head[257..265].copy_from_slice(b"ustar\x0000");
+        head[148..156].copy_from_slice(b"        ");
+        let sum: u32 = head.iter().map(|&byte| u32::from(byte)).sum();
+        head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        tar.extend(head);
+        tar.extend(body.as_bytes());
+        tar.resize((tar.len() - 1).next_multiple_of(512) + 1, 0);
+    }
+    tar.resize(tar.len() + 1024, 0);
+    seeds.push(tar);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/data");
+    for name in ["pathvqa", "verl", "pages", "deltas", "other"] {
+        let bytes = std::fs::read(golden.join(name).with_extension("parquet"));
+        seeds.push([vec![4], bytes.expect("the references are there")].concat());
+    }
+    seeds
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let usage = "usage: mutate gguf|pickle|safetensors_header <seconds> [seed]";
-    let target =
-        Target::ALL.into_iter().find(|target| Some(target.name()) == arguments.first().map(String::as_str));
+    let usage = "usage: mutate gguf|pickle|safetensors_header|rows <seconds> [seed]";
+    let target = Target::ALL
+        .iter()
+        .copied()
+        .find(|target| Some(target.name()) == arguments.first().map(String::as_str));
     let target = target.expect(usage);
     let secs = arguments.get(1).and_then(|secs| secs.parse().ok()).expect(usage);
     let seed = arguments.get(2).map_or(1, |seed| seed.parse().expect(usage));
