@@ -4,12 +4,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/chat.rs"]
+mod chat;
+
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use chat::{Reply, Server};
 use eosin_model::qwen::{Qwen, TrainBatch};
 use eosin_training::data::Tally;
 use eosin_training::examples::Examples;
@@ -159,6 +163,36 @@ fn a_resumed_run_is_the_unbroken_one_bit_for_bit() {
         }
         assert_eq!(rows[0].scalars.get("kl").is_some(), name == "grpo");
     }
+}
+
+#[test]
+fn a_judge_is_asked_once_for_each_answer_even_by_a_resumed_run() {
+    let (_alone, dir) = (alone(), tempfile::tempdir().unwrap());
+    let server = Server::start(vec![Reply::Say(r#"{"integrity_score": 0.6, "knowledge_score": 1.0}"#)]);
+    let judge = format!(
+        "stage.rl.rl.judge={{ endpoint = {{ url = \"{}\", model = \"m\", max_calls = 1000 }} }}",
+        server.url
+    );
+    let settings = [
+        judge.as_str(),
+        "stage.rl.rl.rewards=[{name=\"process\"}, {name=\"soft-overlong\"}]",
+        "stage.rl.optim.steps=3",
+    ];
+    let pipeline = Pipeline::create(plan(&settings), dir.path()).unwrap();
+    assert_eq!(run(&pipeline, &mut StopAfter(2)), Ended::Stopped);
+    let n_call = server.n_call();
+    assert!(n_call > 0 && n_call <= 2 * 3 * 4, "{n_call} calls");
+    // The second step is done again, and its verdicts are known.
+    fs::remove_dir_all(dir.path().join("rl/checkpoints/step-00000002")).unwrap();
+    assert_eq!(run(&Pipeline::open(dir.path()).unwrap(), &mut StopAfter(2)), Ended::Stopped);
+    assert_eq!(server.n_call(), n_call);
+    let rows = metrics::read(&dir.path().join("rl").join(metrics::METRICS)).unwrap();
+    let figure = |name: &str| rows[1].scalars.get(name).unwrap();
+    assert_eq!((figure("judge/asked"), figure("judge/cached")), (0.0, 12.0));
+    assert!((figure("rewards/process/mean") - 0.8).abs() < 1e-9);
+    // The picture went along.
+    let body = server.bodies.lock().unwrap()[0].to_string();
+    assert!(body.contains("data:image/png;base64,"));
 }
 
 #[test]
