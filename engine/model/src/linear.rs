@@ -4,7 +4,7 @@
 //! mapped file can be used in place. Held true by `tests/parity_qwen.rs` and `tests/parity_gguf.rs`.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn::tensor::{DType, Device, Distribution, Int, Tensor};
 use eosin_kernels::{PackedMatrix, fused};
 
 use crate::lora::Adapter;
@@ -92,6 +92,31 @@ impl Weight {
     }
 }
 
+/// What products with dense matrices are computed in. Weights, sums, norms, attention, the residual stream and the
+/// loss stay 32-bit floats, as do gradients when they reach a weight: only the factors are rounded, forwards and
+/// backwards. That is worth it where a device multiplies short floats faster; the processor does not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    Full,
+    /// The upper halves of 32-bit floats: their range with 8 bits of precision. Needs no scaling of the loss.
+    Bf16,
+    /// Half floats: 11 bits of precision and little range; slopes below 6e-8 are lost, so that the loss should be
+    /// scaled up and the gradients down again by whoever takes the step.
+    F16,
+}
+
+impl Precision {
+    fn dtype(self) -> Option<DType> {
+        match self {
+            Self::Full => None,
+            Self::Bf16 => Some(DType::BF16),
+            Self::F16 => Some(DType::F16),
+        }
+    }
+}
+
 /// y = x · Wᵀ + b.
 #[derive(Module, Debug)]
 pub struct Linear {
@@ -101,6 +126,9 @@ pub struct Linear {
     pub bias: Option<Param<Tensor<1>>>,
     /// What is learned beside a matrix that stays as it is.
     pub adapter: Option<Adapter>,
+    /// What the product is computed in, where the matrix is dense.
+    #[module(skip)]
+    pub precision: Precision,
 }
 
 /// Whether a linear map adds a bias.
@@ -125,7 +153,7 @@ impl Linear {
 
     /// A map of parts that are there.
     pub fn new(weight: Weight, bias: Option<Param<Tensor<1>>>) -> Self {
-        Self { weight, bias, adapter: None }
+        Self { weight, bias, adapter: None, precision: Precision::Full }
     }
 
     /// See [`Weight::turned`]; an adapter is merged into a dense matrix.
@@ -136,7 +164,7 @@ impl Linear {
             Weight::Packed(_) => self.clone(),
         };
         let adapter = map.adapter.filter(|adapter| !adapter.is_merged());
-        Self { weight: map.weight.turned(), bias: map.bias, adapter }
+        Self { weight: map.weight.turned(), bias: map.bias, adapter, precision: map.precision }
     }
 
     /// Applies the map to the last axis.
@@ -150,7 +178,14 @@ impl Linear {
         let n_row = dims[..D - 1].iter().product::<usize>();
         let x = x.reshape([n_row, n_in]);
         let adapted = self.adapter.as_ref().and_then(|adapter| adapter.forward(x.clone()));
-        let mut y = self.weight.multiply_add(x, self.bias.as_ref().map(Param::val));
+        let bias = self.bias.as_ref().map(Param::val);
+        let mut y = match (self.precision.dtype(), &self.weight) {
+            (Some(dtype), Weight::Dense(weight)) => {
+                let y = x.cast(dtype).matmul(weight.val().cast(dtype).transpose()).cast(DType::F32);
+                bias.map_or(y.clone(), |bias| y + bias.unsqueeze())
+            }
+            _ => self.weight.multiply_add(x, bias),
+        };
         if let Some(adapted) = adapted {
             y = y + adapted;
         }

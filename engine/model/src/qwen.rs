@@ -13,6 +13,7 @@ pub mod loss;
 pub mod merger;
 pub mod mlp;
 pub mod names;
+pub mod recompute;
 pub mod rollout;
 pub mod rope;
 pub mod text;
@@ -27,6 +28,7 @@ pub use branches::Branching;
 pub use cache::KvCache;
 pub use config::{Config, TextConfig, TokenIds, VisionConfig};
 pub use loss::{TokenLoss, TokenScores};
+pub use recompute::Activations;
 pub use rollout::{Pictures, Rollout, RolloutPrompt, RolloutSettings, Stop};
 pub use rope::Positions;
 pub use text::Decoder;
@@ -106,6 +108,18 @@ fn unknown_image(image: usize, n_image: usize) -> ModelError {
     ModelError::Batch { cause: format!("a place shows picture {image} of {n_image}") }
 }
 
+/// A batch, laid out.
+struct Lesson {
+    visibility: Visibility,
+    positions: Vec<Positions>,
+    /// Rows of `[b × t]` that predict a taught token.
+    rows: Vec<u32>,
+    /// The taught tokens.
+    targets: Vec<u32>,
+    /// Row and column of each taught token.
+    places: Vec<[usize; 2]>,
+}
+
 /// What predicts the taught tokens of a batch.
 struct Taught {
     /// `[m, d]`, after the final norm.
@@ -156,12 +170,7 @@ impl Qwen {
     /// [`ModelError::Absent`] where the model has no vision tower.
     pub fn encode_images(&self, images: &[ImageTensor]) -> Result<Tensor<2>, ModelError> {
         let vision = self.vision.as_ref().ok_or(ModelError::Absent { part: "a vision tower" })?;
-        let device = self.device();
-        let d_patch = vision.patch_embed.weight.shape()[1];
-        let grids: Vec<PatchGrid> = images.iter().map(|image| image.grid).collect();
-        let values: Vec<f32> = images.iter().flat_map(|image| image.patches.iter().copied()).collect();
-        let n_patch = values.len() / d_patch;
-        let patches = Tensor::from_data(TensorData::new(values, [n_patch, d_patch]), &device);
+        let (patches, grids) = self.patches(images, &self.device());
         Ok(vision.forward(patches, &grids))
     }
 
@@ -274,11 +283,8 @@ impl Qwen {
             return Ok(TokenLoss { sum: Tensor::zeros([1], &self.device()), n_token: 0, n_right: 0 });
         };
         let logits = self.text.logits(hidden);
-        let n_token = places.len();
-        let likeliest = logits.clone().detach().argmax(1).reshape([n_token]);
-        let n_right: i64 = likeliest.equal(targets.clone()).int().sum().into_scalar();
-        let sum = loss::cross_entropy_sum(logits, targets);
-        Ok(TokenLoss { sum, n_token, n_right: n_right as usize })
+        let n_right = loss::n_likeliest(&logits, &targets);
+        Ok(TokenLoss { sum: loss::cross_entropy_sum(logits, targets), n_token: places.len(), n_right })
     }
 
     /// ln p of every taught token and the entropy at its place, with their graphs: what losses of reinforcement
@@ -303,7 +309,17 @@ impl Qwen {
     /// Runs the decoder over a batch and keeps the rows that predict a taught token; `None` where nothing is
     /// taught.
     fn forward_taught(&self, batch: &TrainBatch) -> Result<Option<Taught>, ModelError> {
-        let device = self.device();
+        let lesson = self.lesson(batch)?;
+        if lesson.rows.is_empty() {
+            return Ok(None);
+        }
+        let embeds = self.batch_embeds(batch, self.batch_features(batch)?.as_ref())?;
+        let hidden = self.text.forward(embeds, &lesson.positions, lesson.visibility.clone(), None);
+        Ok(Some(self.taught(hidden, lesson)))
+    }
+
+    /// Checks a batch and says where everything in it stands.
+    fn lesson(&self, batch: &TrainBatch) -> Result<Lesson, ModelError> {
         let (b, t) = (batch.ids.len(), batch.ids.first().map_or(0, Vec::len));
         let segments = batch.segments.as_deref().unwrap_or_default();
         let sound = t > 0
@@ -315,16 +331,12 @@ impl Qwen {
         if !sound {
             return Err(ModelError::Batch { cause: format!("{b} samples are not all of length {t}") });
         }
-        let features = self.batch_features(batch)?;
-        let positions = self.batch_positions(batch)?;
-        let embeds = self.embed(&batch.ids.concat(), features.as_ref())?;
-        let d = self.config.text.d_model;
         let visibility = match &batch.segments {
             // Padding on the right is never seen by what stands left of it.
             None => Visibility::Causal,
             Some(segments) => Visibility::CausalSegments(segments.clone()),
         };
-        let hidden = self.text.forward(embeds.reshape([b, t, d]), &positions, visibility, None);
+        let positions = self.batch_positions(batch)?;
         let (mut rows, mut targets, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (sample, (ids, taught)) in batch.ids.iter().zip(&batch.taught).enumerate() {
             for token_idx in (1..t).filter(|token_idx| taught[*token_idx]) {
@@ -333,20 +345,37 @@ impl Qwen {
                 places.push([sample, token_idx]);
             }
         }
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let hidden = hidden.reshape([b * t, d]).select(0, id_tensor(rows.into_iter(), &device));
-        Ok(Some(Taught { hidden, targets: id_tensor(targets.into_iter(), &device), places }))
+        Ok(Lesson { visibility, positions, rows, targets, places })
     }
 
-    /// Tokens of the pictures in the order of their places: `[k, d]`.
+    /// The rows of the decoder's output, `[b, t, d]`, that predict a taught token.
+    fn taught(&self, hidden: Tensor<3>, lesson: Lesson) -> Taught {
+        let ([b, t, d], device) = (hidden.dims(), hidden.device());
+        let rows = id_tensor(lesson.rows.into_iter(), &device);
+        Taught {
+            hidden: hidden.reshape([b * t, d]).select(0, rows),
+            targets: id_tensor(lesson.targets.into_iter(), &device),
+            places: lesson.places,
+        }
+    }
+
+    /// Tokens of the pictures in the order of their places, `[k, d]`.
     fn batch_features(&self, batch: &TrainBatch) -> Result<Option<Tensor<2>>, ModelError> {
         if batch.images.is_empty() {
             return Ok(None);
         }
         let features = self.encode_images(&batch.images)?;
-        let Some(image_at) = &batch.image_at else { return Ok(Some(features)) };
+        self.place_features(batch, Some(features))
+    }
+
+    /// Tokens of the pictures, each picture's once, in the order of their places.
+    fn place_features(
+        &self,
+        batch: &TrainBatch,
+        features: Option<Tensor<2>>,
+    ) -> Result<Option<Tensor<2>>, ModelError> {
+        let Some(image_at) = &batch.image_at else { return Ok(features) };
+        let Some(features) = features else { return Ok(None) };
         let mut start = 0;
         let spans: Vec<std::ops::Range<u32>> = batch
             .images
@@ -362,6 +391,16 @@ impl Qwen {
             rows.extend(span);
         }
         Ok(Some(features.select(0, id_tensor(rows.into_iter(), &self.device()))))
+    }
+
+    /// A batch as the decoder reads it, `[b, t, d]`; `features` are the pictures' tokens in their places.
+    fn batch_embeds(
+        &self,
+        batch: &TrainBatch,
+        features: Option<&Tensor<2>>,
+    ) -> Result<Tensor<3>, ModelError> {
+        let embeds = self.embed(&batch.ids.concat(), features)?;
+        Ok(embeds.reshape([batch.ids.len(), batch.ids[0].len(), self.config.text.d_model]))
     }
 
     /// Positions of each row; a packed sample starts anew at zero.

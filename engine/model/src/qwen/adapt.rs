@@ -14,7 +14,7 @@ use super::mlp::Mlp;
 use super::names::hf_names;
 use super::vision::Qkv;
 use crate::ModelError;
-use crate::linear::Linear;
+use crate::linear::{Linear, Precision};
 use crate::lora::{Adapter, LoraSettings, Part};
 
 /// What `peft` puts before the name of a map.
@@ -212,6 +212,13 @@ impl Qwen {
             }
         });
         names
+    }
+
+    /// The model with the products of its blocks and its merger computed in another precision.
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        each_linear(&mut self, &mut |_, _, linear| linear.precision = precision);
+        self
     }
 
     /// The model with its adapters' parts added to the matrices: as fast as without, and exported as any model is.

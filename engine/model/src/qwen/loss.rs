@@ -37,6 +37,18 @@ impl TokenLoss {
     }
 }
 
+/// How many targets are the likeliest token of their row.
+///
+/// # Shapes
+/// - `logits`: `[m, v]`
+/// - `targets`: `[m]`
+pub fn n_likeliest(logits: &Tensor<2>, targets: &Tensor<1, Int>) -> usize {
+    let [m, _] = logits.dims();
+    let likeliest = logits.clone().detach().argmax(1).reshape([m]);
+    let n: i64 = likeliest.equal(targets.clone()).int().sum().into_scalar();
+    n as usize
+}
+
 /// −ln p(target), summed: logits are shifted by their largest, so that none overflows.
 ///
 /// # Shapes

@@ -57,7 +57,7 @@ pub struct Decoder {
 }
 
 /// What all blocks of one pass share.
-struct Pass {
+pub(super) struct Pass {
     rotation: Rotation<4>,
     mask: Mask,
 }
@@ -201,25 +201,49 @@ impl Decoder {
         mut cache: Option<&mut KvCache>,
         mut observe: impl FnMut(usize, &Tensor<3>),
     ) -> Tensor<3> {
-        let ([b, t, _], device) = (embeds.dims(), embeds.device());
-        assert_eq!(positions.len(), b, "positions for every sequence");
+        let t = embeds.dims()[1];
         let n_cached = cache.as_deref().map_or(0, KvCache::n_token);
-        let pass = Pass {
-            rotation: text_rotation(positions, &self.config, &device),
-            mask: Mask::new(visibility, t, n_cached + t, &device),
-        };
+        let pass = self.pass(&embeds, positions, visibility, n_cached);
         let mut x = embeds;
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let normed = block.norm_attention.forward(x.clone());
-            let cache = cache.as_deref_mut().map(|cache| (layer, cache));
-            x = x + block.attention.forward(normed, &pass, self.config.d_head, cache);
-            x = x.clone() + block.mlp.forward(block.norm_mlp.forward(x));
+        for layer in 0..self.blocks.len() {
+            x = self.block(layer, x, &pass, cache.as_deref_mut());
             observe(layer, &x);
         }
         if let Some(cache) = cache {
             cache.advance(t);
         }
         self.norm.forward(x)
+    }
+
+    /// What all blocks share when they read `embeds` after `n_cached` tokens.
+    pub(super) fn pass(
+        &self,
+        embeds: &Tensor<3>,
+        positions: &[Positions],
+        visibility: Visibility,
+        n_cached: usize,
+    ) -> Pass {
+        let ([b, t, _], device) = (embeds.dims(), embeds.device());
+        assert_eq!(positions.len(), b, "positions for every sequence");
+        Pass {
+            rotation: text_rotation(positions, &self.config, &device),
+            mask: Mask::new(visibility, t, n_cached + t, &device),
+        }
+    }
+
+    /// One block's step of the stream, `[b, t, d]`.
+    pub(super) fn block(
+        &self,
+        layer: usize,
+        x: Tensor<3>,
+        pass: &Pass,
+        cache: Option<&mut KvCache>,
+    ) -> Tensor<3> {
+        let block = &self.blocks[layer];
+        let normed = block.norm_attention.forward(x.clone());
+        let cache = cache.map(|cache| (layer, cache));
+        let x = x + block.attention.forward(normed, pass, self.config.d_head, cache);
+        x.clone() + block.mlp.forward(block.norm_mlp.forward(x))
     }
 
     /// Scores of the vocabulary for the rows given, and no others: for a long prompt the full table would

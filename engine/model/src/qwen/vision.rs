@@ -77,7 +77,7 @@ pub struct VisionTower {
 }
 
 /// What all blocks of one forward pass share.
-struct Layout {
+pub(super) struct Layout {
     plan: WindowPlan,
     rotation: Rotation<3>,
     /// Places of patches, picture by picture, and back; `None` where nothing moves.
@@ -195,7 +195,7 @@ impl VisionBlock {
         Self { norm_attention, attention, norm_mlp, mlp, whole_picture }
     }
 
-    fn forward(&self, x: Tensor<2>, layout: &Layout) -> Tensor<2> {
+    pub(super) fn forward(&self, x: Tensor<2>, layout: &Layout) -> Tensor<2> {
         let attended =
             self.attention.forward(self.norm_attention.forward(x.clone()), layout, self.whole_picture);
         let x = x + attended;
@@ -253,22 +253,34 @@ impl VisionTower {
         grids: &[PatchGrid],
         mut observe: impl FnMut(usize, &Tensor<2>),
     ) -> Tensor<2> {
-        let n_patch: usize = grids.iter().map(PatchGrid::n_patch).sum();
-        assert_eq!(patches.dims()[0], n_patch, "a row for every patch");
-        let device = patches.device();
-        let layout = Layout::new(grids, &self.config, &device);
-        let d_cell = self.config.d_model * self.config.cell();
-        let n_cell = n_patch / self.config.cell();
-        let mut x = self
-            .patch_embed
-            .forward(patches)
-            .reshape([n_cell, d_cell])
-            .select(0, indices(layout.plan.order.iter().copied(), &device))
-            .reshape([n_patch, self.config.d_model]);
+        let layout = self.layout(&patches, grids);
+        let mut x = self.embed(patches, &layout);
         for (layer, block) in self.blocks.iter().enumerate() {
             x = block.forward(x, &layout);
             observe(layer, &x);
         }
-        self.merger.forward(x).select(0, indices(layout.plan.place.iter().copied(), &device))
+        self.merge(x, &layout)
+    }
+
+    /// What all blocks share for these patches of these pictures.
+    pub(super) fn layout(&self, patches: &Tensor<2>, grids: &[PatchGrid]) -> Layout {
+        let n_patch: usize = grids.iter().map(PatchGrid::n_patch).sum();
+        assert_eq!(patches.dims()[0], n_patch, "a row for every patch");
+        Layout::new(grids, &self.config, &patches.device())
+    }
+
+    /// Patches as the blocks read them: embedded, in the order of windows, `[p, d]`.
+    pub(super) fn embed(&self, patches: Tensor<2>, layout: &Layout) -> Tensor<2> {
+        let ([n_patch, _], device) = (patches.dims(), patches.device());
+        let (cell, d) = (self.config.cell(), self.config.d_model);
+        let order = indices(layout.plan.order.iter().copied(), &device);
+        let cells = self.patch_embed.forward(patches).reshape([n_patch / cell, cell * d]);
+        cells.select(0, order).reshape([n_patch, d])
+    }
+
+    /// The stream after the last block as text-width tokens, picture by picture: `[p / 4, d_text]`.
+    pub(super) fn merge(&self, x: Tensor<2>, layout: &Layout) -> Tensor<2> {
+        let place = indices(layout.plan.place.iter().copied(), &x.device());
+        self.merger.forward(x).select(0, place)
     }
 }
