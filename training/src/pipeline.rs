@@ -15,14 +15,17 @@ use crate::checkpoint::{sha256, write_synced};
 use crate::data::{Mixture, Repeated, Source, Tally};
 use crate::error::TrainError;
 use crate::evaluate::stages;
+use crate::export::peft;
 use crate::folder::{self, FINAL, Vlm};
 use crate::metrics::lines::SkipLog;
 use crate::recipe::{Kind, Plan, Recipe, Stage, StagePlan};
-use crate::run::Ended;
 use crate::rl;
+use crate::run::Ended;
 use crate::watch::Watch;
 use crate::{clip, sft, vocabulary};
 
+/// Folder of a stage in which its adapters lie, where it trained some.
+pub const ADAPTER: &str = "adapter";
 /// Name of the resolved recipe in a run's folder.
 pub const RECIPE: &str = "recipe.toml";
 
@@ -56,27 +59,38 @@ impl Context<'_> {
     /// # Errors
     /// [`TrainError::Engine`] where an adapter has no place.
     pub fn prepare(&self, model: Qwen, _device: &Device) -> Result<Qwen, TrainError> {
-        let tune = self.plan.stage.tune();
-        let Some(lora) = &tune.lora else {
-            let parts: Vec<lora::Part> = tune.freeze.iter().map(|part| (*part).into()).collect();
-            return Ok(model.freeze(&parts));
-        };
-        // Adapters stand beside the decoder's maps; everything else is as it was.
-        let settings = LoraSettings {
-            rank: lora.rank,
-            alpha: lora.alpha,
-            targets: lora.targets.clone(),
-            parts: vec![lora::Part::Decoder],
-            seed: self.plan.seed,
-        };
-        model.with_adapters(&settings).map_err(TrainError::engine("cannot place the adapters"))
+        match self.adapters() {
+            Some(settings) => {
+                model.with_adapters(&settings).map_err(TrainError::engine("cannot place the adapters"))
+            }
+            None => {
+                let freeze = &self.plan.stage.tune().freeze;
+                Ok(model.freeze(&freeze.iter().map(|part| (*part).into()).collect::<Vec<lora::Part>>()))
+            }
+        }
     }
 
-    /// The model that the stage leaves: adapters are merged into the weights they adapt.
+    /// The adapters that the stage trains instead of the model: beside the decoder's maps.
+    fn adapters(&self) -> Option<LoraSettings> {
+        self.plan.stage.tune().lora.map(|lora| LoraSettings {
+            rank: lora.rank,
+            alpha: lora.alpha,
+            targets: lora.targets,
+            parts: vec![lora::Part::Decoder],
+            seed: self.plan.seed,
+        })
+    }
+
+    /// The model that the stage leaves: adapters are written to their folder and merged into the weights they
+    /// adapt.
     ///
     /// # Errors
-    /// [`TrainError::Engine`].
+    /// [`TrainError::Engine`] and [`TrainError::File`].
     pub fn finish(&self, model: Qwen) -> Result<Qwen, TrainError> {
+        if let Some(settings) = self.adapters() {
+            let base = self.parent.as_ref().map(|parent| parent.display().to_string()).unwrap_or_default();
+            peft::write(&model, &settings, &base, &self.dir.join(ADAPTER))?;
+        }
         Ok(model.merged())
     }
 

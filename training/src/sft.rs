@@ -9,7 +9,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::module::Module;
-use eosin_model::qwen::Qwen;
+use burn::tensor::Gradients;
+use eosin_model::ModelError;
+use eosin_model::qwen::loss::{cross_entropy_sum, n_likeliest};
+use eosin_model::qwen::recompute::TaughtScores;
+use eosin_model::qwen::{Activations, Qwen};
 
 use crate::batch::{Encoded, Layout, collate};
 use crate::error::TrainError;
@@ -34,6 +38,7 @@ pub fn run(context: &Context<'_>, watch: &mut dyn Watch) -> Result<Ended, TrainE
     let model = context.prepare(vlm.model.clone(), &device)?;
     let mut trainer = Trainer::open(context.dir, plan, model, &device, watch)?;
     let pad = vlm.encoder.special().end_of_text;
+    let activations = if tune.gradient_checkpointing { Activations::Recomputed } else { Activations::Kept };
     let layout = if tune.packing { Layout::Packed { max_tokens: tune.max_tokens } } else { Layout::Padded };
     let examples = Arc::new(Examples::new(&vlm, &tune));
 
@@ -73,15 +78,18 @@ pub fn run(context: &Context<'_>, watch: &mut dyn Watch) -> Result<Ended, TrainE
         let n_taught: usize = samples.iter().map(Encoded::n_taught).sum();
         let (mut loss, mut n_right, mut gradients) = (0.0, 0, GradientSum::default());
         for part in samples.chunks(optim.part()) {
-            let found = trainer
-                .model
-                .forward_train(&collate(part, layout, pad))
+            let model = &trainer.model;
+            let lose = |TaughtScores { logits, targets, .. }: TaughtScores| -> Result<_, ModelError> {
+                n_right += n_likeliest(&logits, &targets);
+                let scaled = cross_entropy_sum(logits, targets).div_scalar(n_taught.max(1) as f64);
+                let value: f32 = scaled.clone().inner().into_scalar();
+                loss += f64::from(value);
+                Ok(scaled)
+            };
+            let mut take = |mut part: Gradients| gradients.add(&mut part, model);
+            model
+                .learn(&collate(part, layout, pad), activations, lose, &mut take)
                 .map_err(TrainError::engine("the model cannot read a batch"))?;
-            let scaled = found.sum.div_scalar(n_taught.max(1) as f64);
-            let value: f32 = scaled.clone().inner().into_scalar();
-            loss += f64::from(value);
-            n_right += found.n_right;
-            gradients.add(&mut scaled.backward(), &trainer.model);
         }
         let scalars = Scalars::new()
             .with("mean_token_accuracy", n_right as f64 / n_taught.max(1) as f64)
