@@ -111,7 +111,7 @@ fn apart(found: &[f32], expected: &[f32]) -> f64 {
 #[test]
 fn gradients_are_those_of_kept_activations() {
     let device = Device::flex().autodiff();
-    let mut check =
+    let check =
         |name: &str, tied: bool, n_gradient: usize, n_expected: usize, prepare: &dyn Fn(Qwen) -> Qwen| {
             let config = config(64, 3, tied);
             let model = prepare(random::model(&config, 4, 4.0, &device));

@@ -34,6 +34,7 @@ pub(crate) fn numbers(seed: u64) -> impl Iterator<Item = u64> {
 }
 
 /// A picture of noise.
+#[allow(dead_code, reason = "each test takes what it needs")]
 pub(crate) fn picture(config: &Config, [columns, rows]: [u32; 2], seed: u64) -> ImageTensor {
     let grid = PatchGrid::new([columns * 28, rows * 28], 14, 2).unwrap();
     let n = grid.n_patch() * config.vision.as_ref().unwrap().d_patch();

@@ -8,6 +8,7 @@
 pub mod gguf;
 pub mod hf;
 pub mod peft;
+pub mod stage;
 
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};

@@ -122,6 +122,18 @@ impl Pipeline {
     /// Failures of the disk.
     pub fn create(plan: Plan, dir: &Path) -> Result<Self, TrainError> {
         std::fs::create_dir_all(dir).map_err(TrainError::file("create the run directory", dir))?;
+        // A recipe that contradicts what was run here must not take its place.
+        for stage in &plan.recipe.stages {
+            let stage_dir = dir.join(&stage.name);
+            let Ok(found) = std::fs::read_to_string(stage_dir.join("plan.toml")) else { continue };
+            let parent = toml::from_str::<StagePlan>(&found).map(|before| before.parent_sha256);
+            let same = parent.is_ok_and(|parent| {
+                plan.stage_plan(stage, &parent).to_toml().is_ok_and(|text| text == found)
+            });
+            if !same {
+                return Err(TrainError::OtherPlan { path: stage_dir });
+            }
+        }
         let text =
             toml::to_string_pretty(&plan.recipe).map_err(|error| TrainError::plan(error.to_string()))?;
         write_synced(&dir.join(RECIPE), text.as_bytes())?;

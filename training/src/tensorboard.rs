@@ -4,7 +4,7 @@
 //! masked CRC-32C of the record. A record is one protobuf message `Event`: wall time (field 1, f64), step
 //! (2, varint) and either the file's version (3, text) or a summary (5) of values, each with its tag (1) and
 //! figure (2, f32). A resumed run cuts its file after the last record of the checkpoint's step. The golden
-//! bytes below were read back by `TensorBoard` 2.21's own event loader.
+//! bytes below were made by `TensorBoard` 2.21's own writer.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;

@@ -205,8 +205,7 @@ mod tests {
         // Both pictures are nearest to text 0; each text is nearest to its own picture.
         let found =
             retrieval(&at(&[0.0, 20.0]), &at(&[5.0, 60.0]), &[["a", "x"], ["b", "y"]], Relevance::Strict);
-        assert_eq!(found.image_to_text.at[0].n_right, 1);
-        assert_eq!(found.text_to_image.at[0].n_right, 1);
+        assert_eq!((found.image_to_text.at[0].n_right, found.text_to_image.at[0].n_right), (1, 2));
         let found =
             retrieval(&at(&[0.0, 60.0]), &at(&[5.0, 20.0]), &[["a", "x"], ["b", "y"]], Relevance::Strict);
         assert_eq!((found.image_to_text.at[0].n_right, found.text_to_image.at[0].n_right), (2, 1));

@@ -296,7 +296,8 @@ mod tests {
         let check = |points: Vec<(f64, f64)>, n_line: usize| {
             let series = Series { label: "loss".into(), mark: Mark::Smoothed, points };
             let plot = Plot {
-                title: "Loss".to_owned(),
+                // Without the letter that is counted below.
+                title: "reward".to_owned(),
                 about: "",
                 range: Range::Fit,
                 series: vec![series],

@@ -1,6 +1,6 @@
 //! `eosin train export`: the model of a finished stage, in the form that others open.
 //!
-//! A stage leaves a Hugging Face folder; GGUF is made of it as `eosin bundle quantize` does. What is written has
+//! A stage leaves a Hugging Face folder; GGUF is made of it. What is written has
 //! a temporary name until it is whole.
 
 use std::fs;
@@ -10,12 +10,12 @@ use anyhow::Context as _;
 use eosin_core::DeviceChoice;
 use eosin_training::clip::bundle::{self, About};
 use eosin_training::clip::folder::ClipFolder;
-use eosin_training::export::NOTICE;
+use eosin_training::export::stage;
 use eosin_training::folder::{self, FINAL};
 use eosin_training::pipeline::Pipeline;
 use eosin_training::recipe::Kind;
 
-use crate::command::bundle::{Order, PartialFolder, TypeChoice, make};
+use crate::command::bundle::{PartialFolder, TypeChoice};
 use crate::printer::{Printer, advised, told};
 
 const EXAMPLES: &str = "\
@@ -74,20 +74,26 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
     match args.to {
         Form::Gguf if is_clip => clip(&pipeline, &args, printer),
         Form::Hf => copy(&dir.join(FINAL), &args.out, printer),
-        Form::Gguf => {
-            let name = Some(format!("{}-{}", pipeline.plan.recipe.name, args.stage));
-            let (folder, out) = (dir.join(FINAL), &args.out);
-            make(
-                &Order { folder: &folder, kind: args.kind, out, name, licence: args.licence, notice: NOTICE },
-                printer,
-            )
-        }
+        Form::Gguf => vlm(&pipeline, &args, printer),
         Form::Adapter if dir.join(ADAPTER).is_dir() => copy(&dir.join(ADAPTER), &args.out, printer),
         Form::Adapter => Err(advised(
             format!("the stage `{}` trained no adapters", args.stage),
             "take `--to hf`, which has all of its weights, or give the stage a `tune.lora` table",
         )),
     }
+}
+
+/// Writes the bundle of a VLM.
+fn vlm(pipeline: &Pipeline, args: &Args, printer: &Printer) -> anyhow::Result<()> {
+    if args.out.exists() {
+        let what = format!("{} is already there", args.out.display());
+        return Err(advised(what, "choose another folder with `--out`"));
+    }
+    let part = PartialFolder::beside(&args.out)?;
+    stage::write(pipeline, &args.stage, args.kind.into(), args.licence.as_deref(), &part.path)
+        .map_err(told)?;
+    part.finish(&args.out)?;
+    printer.line(args.out.display().to_string())
 }
 
 /// Writes the bundle of a CLIP, which has one form: eight bits, and halves where those do not fit.
