@@ -966,7 +966,7 @@ fn parquet_of_pyarrow_is_read() {
         let expected = format!("caption {n} {}", "x".repeat(n as usize));
         assert_eq!((sample.caption().unwrap(), shades(&sample)), (expected.trim(), vec![n as u8]));
         let tag = |name: &str| sample.tags[name].clone();
-        assert_eq!((tag("magnification"), tag("flag")), (n.to_string(), (n % 3 == 0).to_string()));
+        assert_eq!((tag("magnification"), tag("flag")), (n.to_string(), n.is_multiple_of(3).to_string()));
     };
     std::thread::scope(|scope| {
         for seed in 0..4 {

@@ -69,7 +69,7 @@ checkpoint = { every_steps = 2, save_total_limit = 2 }
 "#;
 
 /// Longest wait for anything, on a busy machine with two cores.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_eosin"));
@@ -171,7 +171,7 @@ fn left(run: &Path) -> Left {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 /// What the run leaves to which nothing happens; it is run once.
@@ -347,7 +347,7 @@ fn a_disk_that_refuses_ends_the_run_with_a_line() {
 
 /// A recipe of one stage that reads rows with pictures beside them.
 fn files(desk: &Desk, rows: &[Value]) -> String {
-    let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let text = rows.iter().map(|row| format!("{row}\n")).collect::<Vec<_>>().concat();
     fs::write(desk.path("rows.jsonl"), text).unwrap();
     let head = PIPELINE.split("[sources.talks]").next().unwrap().replace("fast = ", "# ");
     format!(

@@ -2,6 +2,7 @@
 //!
 //! `EOSIN_SHEET=<folder>` writes contact sheets there.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -28,9 +29,9 @@ fn contact_sheets_can_be_written() {
             let (x, y) = (cell % columns * (side + 4), cell / columns * (side + 4));
             image::imageops::replace(&mut sheet, &tile, x.into(), y.into());
             let mut examiner = Examiner::new(&phantom.truth, Style::Cot, seed);
-            lines += &format!("{cell} {tier:?} {}\n", examiner.description());
+            let _ = writeln!(lines, "{cell} {tier:?} {}", examiner.description());
             for question in examiner.conversation(3) {
-                lines += &format!("    {}\n    {}\n", question.user, question.assistant);
+                let _ = writeln!(lines, "    {}\n    {}", question.user, question.assistant);
             }
         }
         let path = Path::new(&dir).join(format!("{}.png", subfield.name()));

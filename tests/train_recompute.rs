@@ -1,11 +1,7 @@
 //! Computing activations again gives the gradients of keeping them, for the whole model, for adapters and for frozen
 //! parts, in less memory; and short floats in products change a gradient's length and direction little.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "tests panic and speak where the program must not"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/random.rs"]
 mod random;

@@ -29,7 +29,10 @@ fn fine_tuning(dir: &Path, n_step: u64) {
         let loss = 0.4 + 4.0 * (-6.0 * share).exp() + 0.25 * noise(step);
         let scalars = Scalars::new()
             .with("loss", if step == 40 { f64::NAN } else { loss })
-            .with("learning_rate", 2e-3 * (share * 20.0).min(1.0) * (1.0 + (share * 3.14).cos()) / 2.0)
+            .with(
+                "learning_rate",
+                2e-3 * (share * 20.0).min(1.0) * (1.0 + (share * std::f64::consts::PI).cos()) / 2.0,
+            )
             .with("grad_norm", 0.8 + 0.5 * noise(step + 9) + if step == 77 { 40.0 } else { 0.0 })
             .with("mean_token_accuracy", 0.9 - 0.8 * (-5.0 * share).exp() + 0.05 * noise(step + 5))
             .with("num_tokens", step as f64 * 2048.0)

@@ -2,11 +2,7 @@
 //! of a forward pass that is taught the answer; and what is banned never comes. A random model of a few thousand
 //! weights serves; its weights are larger than a fresh model's, so that scores lie apart.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "tests panic and speak where the program must not"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/random.rs"]
 mod random;
@@ -96,7 +92,7 @@ impl Bench {
             prompt(17, &[1], 5),
             prompt(6, &[1, 1], 6),
         ];
-        Self { model, pictures, images, prompts }
+        Self { model, images, pictures, prompts }
     }
 
     fn images_of(&self, prompt: &RolloutPrompt) -> Vec<ImageTensor> {

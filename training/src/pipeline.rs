@@ -59,14 +59,11 @@ impl Context<'_> {
     /// # Errors
     /// [`TrainError::Engine`] where an adapter has no place.
     pub fn prepare(&self, model: Qwen, _device: &Device) -> Result<Qwen, TrainError> {
-        match self.adapters() {
-            Some(settings) => {
-                model.with_adapters(&settings).map_err(TrainError::engine("cannot place the adapters"))
-            }
-            None => {
-                let freeze = &self.plan.stage.tune().freeze;
-                Ok(model.freeze(&freeze.iter().map(|part| (*part).into()).collect::<Vec<lora::Part>>()))
-            }
+        if let Some(settings) = self.adapters() {
+            model.with_adapters(&settings).map_err(TrainError::engine("cannot place the adapters"))
+        } else {
+            let freeze = &self.plan.stage.tune().freeze;
+            Ok(model.freeze(&freeze.iter().map(|part| (*part).into()).collect::<Vec<lora::Part>>()))
         }
     }
 

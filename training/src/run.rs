@@ -282,11 +282,11 @@ impl<M: Module> Trainer<M> {
     /// # Errors
     /// [`TrainError::Checkpoint`] where the best were damaged since.
     pub fn chosen(&self, device: &Device) -> Result<M, TrainError> {
-        if self.plan.stage.validate.keep == Keep::Best && self.state.best_step != self.state.step {
-            if let Some(best) = checkpoint::read_best(&self.dir, self.model.clone(), &self.plan_text, device)?
-            {
-                return Ok(best);
-            }
+        if self.plan.stage.validate.keep == Keep::Best
+            && self.state.best_step != self.state.step
+            && let Some(best) = checkpoint::read_best(&self.dir, self.model.clone(), &self.plan_text, device)?
+        {
+            return Ok(best);
         }
         Ok(self.model.clone())
     }

@@ -231,13 +231,13 @@ mod tests {
 
     #[test]
     fn bytes_are_those_that_readers_know() {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         let version = record(&version_event(1.5));
         let train = record(&scalar_event(2.0, &row(300, Kind::Train)));
         let eval = record(&scalar_event(2.0, &row(300, Kind::Eval)));
         assert_eq!(
             hex(&version),
-            concat!("1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c",)
+            "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c"
         );
         assert_eq!(
             hex(&train),

@@ -3,7 +3,7 @@
 //! Composed of the tensor library's operations, a norm or an attention writes a full-size tensor after each
 //! arithmetic step and keeps most of them for the way back; on a processor the time then goes into memory.
 //! Here each step is one pass, keeps its inputs only, and computes again what is cheap on the way back (for
-//! attention as Dao et al. 2022, "FlashAttention", section 3.1). Sums run in an order that does not depend on the
+//! attention as Dao et al. 2022, "`FlashAttention`", section 3.1). Sums run in an order that does not depend on the
 //! number of threads, so that equal seeds give equal models. Other devices never come here: [`serves`] says where
 //! to. The tests at the end hold each operation and its gradients to the composed form.
 

@@ -315,7 +315,7 @@ impl Qwen {
         }
         let embeds = self.batch_embeds(batch, self.batch_features(batch)?.as_ref())?;
         let hidden = self.text.forward(embeds, &lesson.positions, lesson.visibility.clone(), None);
-        Ok(Some(self.taught(hidden, lesson)))
+        Ok(Some(Self::taught(hidden, lesson)))
     }
 
     /// Checks a batch and says where everything in it stands.
@@ -349,7 +349,7 @@ impl Qwen {
     }
 
     /// The rows of the decoder's output, `[b, t, d]`, that predict a taught token.
-    fn taught(&self, hidden: Tensor<3>, lesson: Lesson) -> Taught {
+    fn taught(hidden: Tensor<3>, lesson: Lesson) -> Taught {
         let ([b, t, d], device) = (hidden.dims(), hidden.device());
         let rows = id_tensor(lesson.rows.into_iter(), &device);
         Taught {

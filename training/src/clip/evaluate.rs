@@ -64,16 +64,16 @@ impl Encoder for Embedder {
     fn images(&self, tiles: &[RgbTile]) -> Result<Features, TrainError> {
         let rows =
             self.tile_features(tiles).map_err(TrainError::engine("the model cannot embed the pictures"))?;
-        Ok(rows_of(rows))
+        Ok(rows_of(&rows))
     }
 
     fn texts(&self, texts: &[String]) -> Result<Features, TrainError> {
         let rows = self.embed_texts(texts).map_err(TrainError::engine("the model cannot embed the texts"))?;
-        Ok(rows_of(rows.iter().map(|row| row.values().to_vec()).collect()))
+        Ok(rows_of(&rows.iter().map(|row| row.values().to_vec()).collect::<Vec<_>>()))
     }
 }
 
-fn rows_of(rows: Vec<Vec<f32>>) -> Features {
+fn rows_of(rows: &[Vec<f32>]) -> Features {
     match rows.first().map(Vec::len) {
         Some(d) if d > 0 => Features::new(d, rows.concat()),
         _ => Features::default(),

@@ -27,7 +27,7 @@ impl Features {
 
     /// Rows.
     pub fn n_row(&self) -> usize {
-        if self.d == 0 { 0 } else { self.values.len() / self.d }
+        self.values.len().checked_div(self.d).unwrap_or(0)
     }
 
     /// Numbers in a row.

@@ -10,6 +10,7 @@ use rand::SeedableRng;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
+use std::fmt::Write as _;
 
 use super::features::Features;
 use crate::evaluate::Share;
@@ -280,8 +281,10 @@ pub fn to_csv(dataset: &str, rows: &[FewShot]) -> String {
         let accuracies: Vec<String> =
             row.accuracies.iter().map(|accuracy| format!("{accuracy:.4}")).collect();
         let name = dataset.replace(['"', ',', '\n', '\r'], " ");
-        text += &format!(
-            "{name},{},{},{:.4},{:.4},{:.4},{:.4}\n",
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{name},{},{},{:.4},{:.4},{:.4},{:.4}",
             row.n_shot,
             accuracies.join(","),
             row.mean,

@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(found.recall_at[0].n_right, 2);
         assert!((found.precision_at[0] - 2.0 / 3.0).abs() < 1e-12);
         // Places of the two relevant items: {1, 3}, {1, 3}, {2, 3} of three.
-        let expected = (5.0 / 6.0 + 5.0 / 6.0 + (0.5 + 2.0 / 3.0) / 2.0) / 3.0;
+        let expected = (5.0 / 6.0 + 5.0 / 6.0 + f64::midpoint(0.5, 2.0 / 3.0)) / 3.0;
         assert!((found.mean_average_precision - expected).abs() < 1e-12);
         assert!((found.chance - 2.0 / 3.0).abs() < 1e-12);
     }

@@ -213,10 +213,10 @@ fn look(
     let names: Vec<[&str; 2]> =
         pairs.iter().map(|pair| [pair.group.as_str(), pair.caption.as_str()]).collect();
     let found = retrieval(&images, &texts, &names, Relevance::DuplicateAware);
-    let mut score = (found.image_to_text.mean + found.text_to_image.mean) / 2.0;
+    let mut score = f64::midpoint(found.image_to_text.mean, found.text_to_image.mean);
     for (way, recall) in [("i2t", &found.image_to_text), ("t2i", &found.text_to_image)] {
         for (k, share) in super::retrieval::RANKS.into_iter().zip(&recall.at) {
-            scalars.set(&format!("eval_recall_{way}@{k}"), share.share);
+            scalars.set(format!("eval_recall_{way}@{k}"), share.share);
         }
     }
     scalars.set("eval_recall", score);

@@ -49,6 +49,10 @@ impl TarRows {
         let stem = stem(path);
         let mut entries: Vec<Entry> = Vec::new();
         let mut n_member = 0_u64;
+        #[expect(
+            clippy::explicit_counter_loop,
+            reason = "it counts what was read before the shard broke off"
+        )]
         for member in members {
             let member = match member {
                 Ok(member) => member,

@@ -379,7 +379,7 @@ impl Files {
 struct Picked {
     rows: Arc<dyn Rows>,
     reading: Reading,
-    picked: Vec<u64>,
+    numbers: Vec<u64>,
     /// Hashes of contents, made when first asked for; empty where groups are paths.
     groups: Box<[OnceLock<Key>]>,
 }
@@ -388,29 +388,28 @@ impl Picked {
     fn new(rows: Arc<dyn Rows>, reading: Reading, picked: Vec<u64>, group: Group) -> Self {
         let n_group = if group == Group::Content { picked.len() } else { 0 };
         let groups = (0..n_group).map(|_| OnceLock::new()).collect();
-        Self { rows, reading, picked, groups }
+        Self { rows, reading, numbers: picked, groups }
     }
 }
 
 impl Source for Picked {
     fn n_sample(&self) -> u64 {
-        self.picked.len() as u64
+        self.numbers.len() as u64
     }
 
     fn sample(&self, idx: u64) -> Result<Sample, Skip> {
         let missing = || Skip { id: format!("sample {idx}"), reason: "no such sample".into() };
-        let row = *self.picked.get(idx as usize).ok_or_else(missing)?;
+        let row = *self.numbers.get(idx as usize).ok_or_else(missing)?;
         let mut sample = self.reading.sample(&self.rows.name(row), &self.rows.row(row)?)?;
         if let Some(group) = self.groups.get(idx as usize)
             && !sample.images.is_empty()
         {
-            let key = match group.get() {
-                Some(key) => *key,
-                None => {
-                    let keys = keys(&sample, By::Content)?;
-                    let key = super::digest_key(&keys);
-                    *group.get_or_init(|| key)
-                }
+            let key = if let Some(key) = group.get() {
+                *key
+            } else {
+                let keys = keys(&sample, By::Content)?;
+                let key = super::digest_key(&keys);
+                *group.get_or_init(|| key)
             };
             sample.group = super::hex(&key);
         }

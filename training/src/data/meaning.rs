@@ -73,7 +73,7 @@ impl Meaning {
         let has = |key: &&str| row.value.contains_key(*key);
         let told = Self::TOLD_BY.iter().find(|(meaning, _, keys)| match meaning {
             Self::Pairs => names.pair_columns(row).is_some(),
-            _ => keys.iter().all(|key| has(&key)),
+            _ => keys.iter().all(&has),
         });
         told.map(|(meaning, _, _)| *meaning)
     }

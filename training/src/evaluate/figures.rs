@@ -46,10 +46,10 @@ fn in_card(card: &str, part: &str) -> String {
 fn part(evaluation: &Evaluation, command: &str) -> String {
     let settings = &evaluation.settings;
     let mut text = format!("{HEADING}\n\n{} questions", settings.n_question);
-    if !command.is_empty() {
-        let _ = write!(text, ", asked by\n\n    {command}\n\n");
-    } else {
+    if command.is_empty() {
         text.push_str(". ");
+    } else {
+        let _ = write!(text, ", asked by\n\n    {command}\n\n");
     }
     let _ = writeln!(text, "{}\n", decoding(&settings.decoding));
     let table =

@@ -2,7 +2,7 @@
 //!
 //! Wilson's interval takes questions as independent; the bootstrap over pictures does not, and several
 //! questions are about one picture, so both are stated. Two models are compared on the same questions by
-//! McNemar's exact test. Values of scipy and statsmodels' formulas hold all of it
+//! `McNemar`'s exact test. Values of scipy and statsmodels' formulas hold all of it
 //! (`tests/golden/statistics`, read by `tests/train_evaluate.rs`).
 
 mod bootstrap;

@@ -118,7 +118,7 @@ pub struct Comparison {
     pub difference: f64,
     /// Ends of its 95 % interval by a bootstrap over pictures.
     pub difference_95: [f64; 2],
-    /// Two-sided p of McNemar's exact test.
+    /// Two-sided p of `McNemar`'s exact test.
     pub p: f64,
 }
 

@@ -114,7 +114,8 @@ impl Endpoint {
     pub fn open(settings: &EndpointSettings, dir: &Path) -> Result<Self, TrainError> {
         let refuse = |what: &str| Err(TrainError::plan(format!("judge.endpoint.{what}")));
         let address = settings.url.trim_end_matches('/');
-        if !address.starts_with("http://") && !(cfg!(feature = "https") && address.starts_with("https://")) {
+        let is_secure = cfg!(feature = "https") && address.starts_with("https://");
+        if !is_secure && !address.starts_with("http://") {
             return refuse(
                 "url must begin with http:// (this build has no TLS: use a proxy on this machine)",
             );

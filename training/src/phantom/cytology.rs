@@ -215,7 +215,7 @@ impl SmearCell {
         let scale = self.scale;
         match self.kind {
             SmearCells::Squamous => {
-                self.nucleus(canvas, centre, scale * rng.random_range(3.4..4.3), 1.25, rng)
+                self.nucleus(canvas, centre, scale * rng.random_range(3.4..4.3), 1.25, rng);
             }
             SmearCells::Koilocytes => {
                 let radius_px = scale * rng.random_range(5.2..6.6);
@@ -228,7 +228,7 @@ impl SmearCell {
                 }
             }
             SmearCells::HighGrade => {
-                self.nucleus(canvas, centre, self.body_px * rng.random_range(0.72..0.82), 1.05, rng)
+                self.nucleus(canvas, centre, self.body_px * rng.random_range(0.72..0.82), 1.05, rng);
             }
             SmearCells::Glandular => {
                 let turn = rng.random_range(0.0..TAU);

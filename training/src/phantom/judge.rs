@@ -29,6 +29,7 @@ pub enum SheetVersion {
 }
 
 /// What was found in one answer.
+#[expect(clippy::struct_excessive_bools, reason = "one for each line of the judge's sheet")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Sheet {
     /// Something that is seen in the picture is named.

@@ -317,9 +317,10 @@ fn colour_alone_does_not_answer() {
             })
             .max_by(|a, b| a.0.total_cmp(&b.0));
         let guess = nearest.expect("every topic is known").1;
-        let score = match question.options.contains(&guess) {
-            true => f64::from(u8::from(guess == question.gold)),
-            false => 0.25,
+        let score = if question.options.contains(&guess) {
+            f64::from(u8::from(guess == question.gold))
+        } else {
+            0.25
         };
         let subfield = unknown[question.phantom_idx].1.truth.subfield.name();
         for key in [subfield, "all"] {

@@ -424,7 +424,7 @@ impl Topic {
         match (self, class_idx) {
             // Glands lie in stroma.
             (Self::Pattern, 2) => tissue.pattern == Pattern::Glands,
-            (Self::Pattern, 3) | (Self::Nuclei, 3) => tissue.necrosis_fraction > 0.0,
+            (Self::Pattern | Self::Nuclei, 3) => tissue.necrosis_fraction > 0.0,
             (Self::Nuclei, 2) => matches!(tissue.pattern, Pattern::Stroma | Pattern::Glands),
             (Self::Nuclei, _) => tissue.infiltrate != Infiltrate::None,
             (Self::Infiltrate, 1) | (Self::Diagnosis, 4) => truth.count(MarkKind::Lymphocyte) > 0,

@@ -38,7 +38,7 @@ pub(super) fn page(run: &Run) -> String {
     tiles(&mut html, run);
     for (stage, table) in &run.tables {
         let of = if stage.is_empty() { String::new() } else { format!(" of {}", escape(stage)) };
-        let _ = write!(html, "<section><h2>Results{of}</h2>{}</section>\n", results(table));
+        let _ = writeln!(html, "<section><h2>Results{of}</h2>{}</section>", results(table));
     }
     overview(&mut html, run);
     for stage in &run.stages {

@@ -1,6 +1,6 @@
 //! How far the policy has moved from a reference, estimated from the sampled tokens alone.
 //!
-//! Schulman's three estimators of KL(π‖π_ref), with verl's names and clamps: k1 = ln π − ln `π_ref`;
+//! Schulman's three estimators of `KL(π‖π_ref)`, with verl's names and clamps: k1 = ln π − ln `π_ref`;
 //! k2 = k1²/2; k3 = exp(−k1) + k1 − 1, whose exponent is held within ±20 and whose value within ±10, so
 //! that one odd token cannot blow up a step. The estimate is either a term of the loss or is taken off the
 //! reward. `tests/train_formulas.rs` holds values and gradients.

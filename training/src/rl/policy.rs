@@ -1,6 +1,6 @@
 //! The clipped policy loss (Schulman et al. 2017, equation 7), with DAPO's two bounds and the dual clip.
 //!
-//! ρ = π(token)/π_old(token), from log-probabilities whose difference is held within ±20. A token's loss is
+//! ρ = `π(token)/π_old(token)`, from log-probabilities whose difference is held within ±20. A token's loss is
 //! max(−Aρ, −A·clip(ρ, 1 − `clip_low`, 1 + `clip_high`)); where A < 0 it is at most −A·`clip_dual` (Ye et al.
 //! 2020), so that a token that became far likelier than it was cannot dominate. Where a bound rules the loss
 //! is a constant, hence without gradient. PathVLM-R1 writes one ratio for the whole answer; TRL offers the

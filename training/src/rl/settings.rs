@@ -251,8 +251,10 @@ impl RlSettings {
         }
         let mut names: Vec<&str> = self.rewards.iter().map(|reward| reward.name.name()).collect();
         names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("rewards names {} twice", twice[0]));
+        if let Some((twice, _)) =
+            names.iter().zip(names.iter().skip(1)).find(|(first, second)| first == second)
+        {
+            return Err(format!("rewards names {twice} twice"));
         }
         if self.rewards.iter().any(|reward| !reward.weight.is_finite()) {
             return refuse("the weight of a reward is a number");

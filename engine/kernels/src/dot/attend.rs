@@ -27,7 +27,9 @@ pub(super) fn attend_head<L: Lanes>(d: usize, query: &[f32], keys: &[f32], value
             add_scaled::<L>(out, value, *weight);
         }
         let scale = 1.0 / sum;
-        out.iter_mut().for_each(|out| *out *= scale);
+        for out in out.iter_mut() {
+            *out *= scale;
+        }
     }
 }
 

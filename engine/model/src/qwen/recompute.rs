@@ -74,7 +74,7 @@ impl Qwen {
 
         // From the loss down to the last block's output.
         let top = leaf(kept.last);
-        let taught = self.taught(self.text.norm.forward(top.clone()), lesson);
+        let taught = Self::taught(self.text.norm.forward(top.clone()), lesson);
         let mut gradients = loss(scores(taught))?.backward();
         let mut slope = slope_of(&top, &mut gradients);
         take(gradients);

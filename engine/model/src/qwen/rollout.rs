@@ -334,7 +334,7 @@ impl Qwen {
             writer.push(&mut logits, settings);
         });
         loop {
-            self.dismiss(&mut writers, &mut cache, results);
+            Self::dismiss(&mut writers, &mut cache, results);
             if writers.iter().all(|writer| writer.done) {
                 break;
             }
@@ -410,7 +410,7 @@ impl Qwen {
 
     /// Lets sequences that are done leave, where a quarter of the batch is: the copy then costs less than going
     /// on with them.
-    fn dismiss(&self, writers: &mut Vec<Writer>, cache: &mut KvCache, results: &mut [Option<Rollout>]) {
+    fn dismiss(writers: &mut Vec<Writer>, cache: &mut KvCache, results: &mut [Option<Rollout>]) {
         let n_done = writers.iter().filter(|writer| writer.done).count();
         if n_done * 4 < writers.len() || n_done == writers.len() || n_done == 0 {
             return;

@@ -37,6 +37,7 @@ impl<const D: usize> Rotation<D> {
     ///
     /// # Errors
     /// `x` itself, for [`Self::apply`].
+    #[expect(clippy::result_large_err, reason = "the tensor itself comes back")]
     pub fn apply_rows(&self, x: Tensor<3>) -> Result<Tensor<3>, Tensor<3>> {
         if fused::takes(&x) { Ok(fused::rotate(x, self.angles.clone())) } else { Err(x) }
     }

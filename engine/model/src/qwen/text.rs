@@ -66,6 +66,7 @@ impl TextAttention {
     /// # Shapes
     /// - `x`: `[b, t, d]`
     /// - returns: the same
+    #[expect(clippy::many_single_char_names, reason = "shape letters, as everywhere")]
     fn forward(
         &self,
         x: Tensor<3>,

@@ -1,6 +1,6 @@
 //! The pages of a parquet column: header, decompression, levels, values.
 //!
-//! Encodings are those that pyarrow, pandas, `datasets`, polars and DuckDB write by default: plain,
+//! Encodings are those that pyarrow, pandas, `datasets`, polars and `DuckDB` write by default: plain,
 //! dictionary, run lengths and deltas. No length is believed before it is held against the bytes that are
 //! there.
 
@@ -194,7 +194,7 @@ pub(super) fn count_rows(file: &FileAt, head: &Head, chunk: &Chunk, column: &Col
         return Ok(n_row);
     }
     let levels = unpack_levels(file, head, chunk, column)?;
-    Ok(levels.repetition.iter().filter(|level| **level == 0).count() as u64)
+    Ok(levels.repetition.iter().map(|level| u64::from(*level == 0)).sum())
 }
 
 /// Unpacks a page of values.
@@ -204,7 +204,7 @@ pub(super) fn read_page(file: &FileAt, head: &Head, chunk: &Chunk, column: &Colu
     let n_there = if column.max_definition == 0 {
         head.n_value as usize
     } else {
-        definition.iter().filter(|level| **level == max).count()
+        definition.iter().map(|level| usize::from(*level == max)).sum()
     };
     let values = values(rest, rest_at, head.encoding, column.physical, n_there)?;
     Ok(Page::new(repetition, definition, values, max))
@@ -367,6 +367,7 @@ fn values(bytes: Vec<u8>, at: usize, encoding: i64, physical: Physical, n: usize
 }
 
 /// Numbers as eight bytes each, so that all values are bytes.
+#[expect(clippy::unnecessary_wraps, reason = "all readers of values give the same")]
 fn numbers(values: impl Iterator<Item = i64>) -> Result<Values, Torn> {
     let bytes: Vec<u8> = values.flat_map(i64::to_le_bytes).collect();
     let spans = (0..bytes.len() / 8).map(|place| (place as u32 * 8, 8)).collect();

@@ -1,4 +1,4 @@
-//! Two models on the same questions: McNemar's exact test (McNemar 1947; the binomial form).
+//! Two models on the same questions: `McNemar`'s exact test (`McNemar` 1947; the binomial form).
 //!
 //! Only questions that one of the two answers rightly say anything. Under the hypothesis that both are
 //! equally good each of these falls to either side like a coin.
@@ -44,7 +44,7 @@ impl Pairs {
     }
 }
 
-/// Two-sided p of McNemar's exact test: twice the smaller tail of a fair coin, at most 1.
+/// Two-sided p of `McNemar`'s exact test: twice the smaller tail of a fair coin, at most 1.
 pub fn exact_mcnemar(only_first: usize, only_second: usize) -> f64 {
     let n = only_first + only_second;
     // Logarithms, so that thousands of discordant pairs do not underflow before they are summed.

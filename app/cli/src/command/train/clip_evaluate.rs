@@ -1,5 +1,6 @@
 //! `eosin train evaluate-clip`: what a CLIP is worth, on held-out drawn pairs and on labelled pictures.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -123,14 +124,14 @@ fn typed(args: &Args) -> String {
         |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut text = format!("eosin train evaluate-clip --model {}", name(&args.model));
     if args.pairs > 0 {
-        text += &format!(" --pairs {} --image-px {}", args.pairs, args.image_px);
+        let _ = write!(text, " --pairs {} --image-px {}", args.pairs, args.image_px);
     }
     if args.out_of_domain {
         text += " --out-of-domain";
     }
     for (flag, path) in [("patches", &args.patches), ("prompts", &args.prompts)] {
         if let Some(path) = path {
-            text += &format!(" --{flag} {}", name(path));
+            let _ = write!(text, " --{flag} {}", name(path));
         }
     }
     if args.shots {

@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, default_value_t = 500, value_name = "N")]
     baseline_count: u64,
     /// Files of questions with their answers, with a name for the table if it is not to be the file's:
-    /// PathMMU's data.json, PathVQA, OmniMedVQA, sharegpt, parquet, …
+    /// `PathMMU`'s data.json, `PathVQA`, `OmniMedVQA`, sharegpt, parquet, …
     #[arg(long, value_name = "[NAME=]FILE")]
     data: Vec<String>,
     /// Folder of the pictures that --data names, if it is not the usual one
@@ -222,7 +222,11 @@ fn free_name(variants: &[(String, Vec<Answer>)], name: &str) -> String {
     if is_free(name) {
         return name.to_owned();
     }
-    (2_u64..).map(|number| format!("{name} ({number})")).find(|name| is_free(name)).unwrap_or_default()
+    // One of so many names is free: there is at most one taken name for each variant.
+    (2..variants.len() + 3)
+        .map(|number| format!("{name} ({number})"))
+        .find(|name| is_free(name))
+        .unwrap_or_default()
 }
 
 /// The command as it would be typed again; an absolute path, which tells of this machine, is left to its last

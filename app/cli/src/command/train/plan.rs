@@ -54,14 +54,13 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         describe(stage, printer)?;
     }
     let whole: Option<f64> = stages.iter().map(Outlook::secs).sum();
-    match whole {
-        Some(secs) => printer.line(format!("\nall stages: about {}", duration(secs))),
-        None => {
-            printer.say(
-                "\nActivations and time are found with --measure 3, which takes three steps of every stage.",
-            );
-            Ok(())
-        }
+    if let Some(secs) = whole {
+        printer.line(format!("\nall stages: about {}", duration(secs)))
+    } else {
+        printer.say(
+            "\nActivations and time are found with --measure 3, which takes three steps of every stage.",
+        );
+        Ok(())
     }
 }
 
