@@ -2,6 +2,8 @@
 //!
 //! The files are written here, as small as shows the point; the parquet ones come from pyarrow
 //! (`golden/data/make_parquet.py`), because a reader tested against its own writer proves nothing.
+//!
+//! This file is long because every format and every refusal has its case.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions too")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

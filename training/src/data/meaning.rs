@@ -3,6 +3,8 @@
 //! One function a format, each as strict as its users need: a conversation whose turns do not alternate, or
 //! whose marks and pictures differ in number, is refused here with the reason and not found by a crash in
 //! the middle of an epoch. `tests/train_data.rs` has a table of every refusal.
+//!
+//! This file is long because the formats are read side by side: each function is short, and all refuse alike.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,6 @@
 //! Holds the drawings to their truth, the questions to their contract, and the shares to chance.
+//!
+//! This file is long because every subfield, tier and judge line is held here, one test each.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
