@@ -12,8 +12,6 @@ mod environment;
 mod printer;
 mod settings;
 
-use std::process::ExitCode;
-
 use clap::{Parser, Subcommand};
 
 use crate::printer::Printer;
@@ -63,7 +61,7 @@ enum Command {
     Completions(command::completions::Args),
 }
 
-fn main() -> ExitCode {
+fn main() {
     environment::hush_drivers_without_session();
     let cli = Cli::parse();
     let printer = Printer::new(if cli.quiet { printer::Talk::Quiet } else { printer::Talk::Normal });
@@ -78,8 +76,23 @@ fn main() -> ExitCode {
         Command::Doctor(args) => command::doctor::run(args, &printer),
         Command::Completions(args) => command::completions::run(args, &printer),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => printer.fail(&error),
-    }
+    leave(outcome.map_or_else(|error| printer.fail(&error), |()| 0));
+}
+
+/// Ends the program without the exit handlers of the libraries in it. A Vulkan driver that was asked what it can do
+/// keeps threads, and once in some hundred runs those and its handlers took the heap apart after all was done.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "the standard library's exit runs those handlers")]
+fn leave(code: u8) -> ! {
+    use std::io::Write as _;
+    let _ = std::io::stdout().flush();
+    let _ = std::io::stderr().flush();
+    // SAFETY: `_exit` takes a number, returns never, and touches no memory of ours.
+    unsafe { libc::_exit(i32::from(code)) }
+}
+
+/// Ends the program.
+#[cfg(not(unix))]
+fn leave(code: u8) -> ! {
+    std::process::exit(i32::from(code))
 }

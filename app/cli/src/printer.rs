@@ -4,7 +4,6 @@
 //! understand the output, so none is used. Held true by `tests/cli.rs`.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::process::ExitCode;
 
 use eosin_core::Hint;
 
@@ -124,19 +123,19 @@ impl Printer {
     }
 
     /// Ends the program with an error: one line, and a hint where there is one.
-    pub fn fail(&self, error: &anyhow::Error) -> ExitCode {
+    pub fn fail(&self, error: &anyhow::Error) -> u8 {
         if error.is::<ClosedPipe>() {
-            return ExitCode::SUCCESS;
+            return 0;
         }
         if error.is::<NothingFound>() {
-            return ExitCode::from(1);
+            return 1;
         }
         let mut err = io::stderr().lock();
         let _ = writeln!(err, "error: {}", eosin_core::error_chain(&**error));
         if let Some(hint) = error.chain().find_map(|e| e.downcast_ref::<Advised>()).map(|e| &e.hint) {
             let _ = writeln!(err, "hint: {hint}");
         }
-        ExitCode::from(2)
+        2
     }
 }
 
