@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Device;
 use eosin_model::prepare::Preprocess;
@@ -80,8 +81,7 @@ impl Vlm {
         };
         let config =
             Config::from_hf(&json).map_err(TrainError::engine("the model's sizes do not fit together"))?;
-        device.seed(plan.seed);
-        let model = Qwen::init(&config, device);
+        let model = drawn_from(plan.seed, device, || Qwen::init(&config, device));
         Ok(Self { model, encoder, preprocess: bounded(&plan.image), files })
     }
 
@@ -175,6 +175,15 @@ pub fn texts(files: &ModelFiles) -> Vec<(&'static str, &str)> {
         vec![("config.json", files.config.as_str()), ("tokenizer.json", files.tokenizer.as_str())];
     texts.extend(optional.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?))));
     texts
+}
+
+/// Draws random weights from a seed. burn has one generator for the whole process, so two models that are drawn at
+/// the same time would take numbers from each other: one after the other.
+pub(crate) fn drawn_from<M>(seed: u64, device: &Device, draw: impl FnOnce() -> M) -> M {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    device.seed(seed);
+    draw()
 }
 
 fn bounded(image: &ImageRecipe) -> Preprocess {

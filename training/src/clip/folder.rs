@@ -17,6 +17,7 @@ use super::model::{ClipModelRecipe, preprocessor_config, tokenizer_config};
 use super::tokenizer::Merges;
 use crate::error::TrainError;
 use crate::export::pretty;
+use crate::folder::drawn_from;
 
 /// Small files that are carried from folder to folder, `config.json` first.
 const FILES: [&str; 7] = [
@@ -68,9 +69,8 @@ impl ClipFolder {
             ("merges.txt", merges.to_merges_txt()),
             ("tokenizer_config.json", pretty(&tokenizer_config(sizes.text.context))?),
         ];
-        device.seed(seed);
         Ok(Self {
-            model: Clip::init(&config, device),
+            model: drawn_from(seed, device, || Clip::init(&config, device)),
             tokenizer: merges.tokenizer(config.text.n_context)?,
             preprocess: Preprocess::standard(&config.vision, CropRounding::Down),
             config,
