@@ -12,7 +12,7 @@ use eosin_model::lora::{self, LoraSettings};
 use eosin_model::qwen::Qwen;
 
 use crate::checkpoint::{sha256, write_synced};
-use crate::data::{Mixture, Repeated, Source, Tally};
+use crate::data::{Mixture, Repeated, Source, Tally, check_disjoint};
 use crate::error::TrainError;
 use crate::evaluate::stages;
 use crate::export::peft;
@@ -211,6 +211,16 @@ impl Pipeline {
             std::fs::create_dir_all(&dir).map_err(TrainError::file("create the stage's folder", &dir))?;
             SkipLog::open(&dir)?.push_all(&tally)?;
         }
+        if let Some(validation) = &validation
+            && !stage.data.iter().any(|share| self.is_drawn(&share.source))
+            && !self.is_drawn(&stage.validate.source)
+        {
+            // A picture on both sides would flatter every look; seeds of drawn ones cannot meet.
+            check_disjoint(&[
+                ("the training data", data.as_ref()),
+                (stage.validate.source.as_str(), validation.as_ref()),
+            ])?;
+        }
         let context = Context {
             plan: &plan,
             dir: &dir,
@@ -253,11 +263,16 @@ impl Pipeline {
         }
     }
 
+    /// Whether a source draws its samples.
+    fn is_drawn(&self, source: &str) -> bool {
+        self.plan.recipe.sources.get(source).is_some_and(|source| source.phantom.is_some())
+    }
+
     /// The sources of a stage, mixed by their weights and shuffled anew each time round. Drawn samples alone come
     /// as they are numbered: each is new, and strata follow one another evenly.
     fn data(&self, stage: &Stage, tally: &mut Tally) -> Result<Arc<dyn Source>, TrainError> {
         if let [only] = stage.data.as_slice()
-            && self.plan.recipe.sources.get(&only.source).is_some_and(|source| source.phantom.is_some())
+            && self.is_drawn(&only.source)
         {
             return Ok(Arc::new(Repeated::new(self.source(&only.source, tally)?)));
         }
