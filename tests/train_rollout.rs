@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/greedy.rs"]
+mod answer;
 #[path = "support/random.rs"]
 mod random;
 
@@ -16,7 +18,6 @@ use eosin_model::prepare::ImageTensor;
 use eosin_model::qwen::{
     Config, Pictures, Qwen, Rollout, RolloutPrompt, RolloutSettings, Stop, TrainBatch, mrope_positions,
 };
-use eosin_training::answer;
 use random::{model, numbers, picture};
 use serde_json::json;
 

@@ -31,9 +31,11 @@ use eosin_core::{RgbTile, Role};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::checkpoint::hex;
 use crate::phantom::{Settings, Truth};
 
 pub use files::{Amount, Check, Files, Format, Group, Sampling};
+pub(crate) use order::mix;
 pub use order::{Joined, Mixture, Permutation, Repeated, Shuffled, Subset};
 pub use picture::{DecodeLimits, PictureError};
 pub use split::check_disjoint;
@@ -209,14 +211,4 @@ fn digest_key(keys: &[split::Key]) -> split::Key {
             key
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

@@ -3,7 +3,6 @@
 //! The road is `Recipe → Plan → Run → Checkpoint → bundle`, with pictures and conversations from the
 //! phantoms. Nothing here prints or reads a terminal: whoever looks on implements [`watch::Watch`].
 
-pub mod answer;
 pub mod batch;
 pub mod checkpoint;
 pub mod clip;

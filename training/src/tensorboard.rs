@@ -209,6 +209,7 @@ const TABLE: [u32; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::hex;
 
     fn row(step: u64, kind: Kind) -> Row {
         Row { step, kind, scalars: [("loss", 0.5), ("eval_accuracy", 0.25)].into_iter().collect() }
@@ -231,7 +232,6 @@ mod tests {
 
     #[test]
     fn bytes_are_those_that_readers_know() {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         let version = record(&version_event(1.5));
         let train = record(&scalar_event(2.0, &row(300, Kind::Train)));
         let eval = record(&scalar_event(2.0, &row(300, Kind::Eval)));

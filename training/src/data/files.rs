@@ -411,7 +411,7 @@ impl Source for Picked {
                 let key = super::digest_key(&keys);
                 *group.get_or_init(|| key)
             };
-            sample.group = super::hex(&key);
+            sample.group = crate::checkpoint::hex(&key);
         }
         Ok(sample)
     }

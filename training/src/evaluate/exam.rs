@@ -21,6 +21,7 @@ use super::baseline::Baselines;
 use super::extract::{Asked, understand};
 use super::table::DOMAIN;
 use super::{Said, keeps_form};
+use crate::checkpoint::hex;
 use crate::data::{Message, Picture, Skip, Source, Tally, Task};
 use crate::error::TrainError;
 
@@ -568,14 +569,6 @@ fn key(about: &About, decoding: &Decoding, seed: u64, question: &Question) -> St
     let about = About { model: String::new(), ..about.clone() };
     let all = json!([about, decoding, asked(question)]);
     hex(&Sha256::digest(all.to_string())[..12])
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn length(question: &Question) -> usize {

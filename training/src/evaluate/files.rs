@@ -23,7 +23,7 @@ impl Source for ByContent {
         let is_there = |picture: &Picture| !matches!(picture, Picture::File(path) if !path.is_file());
         if !sample.images.is_empty() && sample.images.iter().all(is_there) {
             let keys = keys(&sample, By::Content)?;
-            sample.group = super::exam::hex(&keys.concat());
+            sample.group = crate::checkpoint::hex(&keys.concat());
         }
         Ok(sample)
     }

@@ -211,12 +211,7 @@ pub fn cursor(seed: u64, step: u64, batch: u64, idx: u64, n_per_step: u64, n_sam
     if batch == 0 { (step * n_per_step + idx) % n_sample } else { mix(&[seed, step, batch, idx]) % n_sample }
 }
 
-/// One number out of several, every bit of which depends on every bit of them (Steele et al. 2014, "`SplitMix`").
+/// One number out of several, every bit of which depends on every bit of them.
 pub fn mix(values: &[u64]) -> u64 {
-    values.iter().fold(0, |hash: u64, value| {
-        let mut z = (hash ^ value).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    })
+    values.iter().fold(0, |hash, value| crate::data::mix(hash ^ value))
 }

@@ -1,7 +1,4 @@
-//! Greedy answers straight from the model, for the looks at validation pictures during a run.
-//!
-//! No sampler, no streaming: the next token is the likeliest until the turn ends. What ships is measured
-//! through the session's own generation (`evaluate.rs`); this one needs no exported bundle.
+//! Greedy answers, one sequence and one token at a time: what batched rollouts are held to.
 
 use burn::tensor::Tensor;
 use eosin_core::PatchGrid;
@@ -10,20 +7,20 @@ use eosin_model::qwen::{Qwen, mrope_positions};
 
 /// A prompt with one picture.
 #[derive(Debug)]
-pub struct Question<'a> {
+pub(crate) struct Question<'a> {
     /// Tokens up to the opened assistant turn, placeholders of the picture included.
-    pub ids: &'a [u32],
+    pub(crate) ids: &'a [u32],
     /// Output of the vision tower for the picture, `[n_token, d]`.
-    pub features: &'a Tensor<2>,
+    pub(crate) features: &'a Tensor<2>,
     /// How its patches lie.
-    pub grid: PatchGrid,
+    pub(crate) grid: PatchGrid,
 }
 
 /// Likeliest tokens after the prompt, without the one of `ends` that closed it.
 ///
 /// # Errors
 /// As [`Qwen::prefill`].
-pub fn greedy(
+pub(crate) fn greedy(
     model: &Qwen,
     question: &Question<'_>,
     ends: &[u32],
