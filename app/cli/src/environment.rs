@@ -1,5 +1,7 @@
 //! The names of all environment variables that the command line reads, and the one it sets.
 
+use std::path::PathBuf;
+
 /// Device to use: `auto`, `cpu`, `wgpu:N`, `cuda:N`.
 pub(crate) const DEVICE: &str = "EOSIN_DEVICE";
 /// Model to ask: a folder or a GGUF file.
@@ -10,6 +12,22 @@ pub(crate) const MMPROJ: &str = "EOSIN_MMPROJ";
 pub(crate) const MAX_TOKENS: &str = "EOSIN_MAX_TOKENS";
 /// Settings file to read instead of the user's own.
 pub(crate) const CONFIG: &str = "EOSIN_CONFIG";
+
+/// Folder for everything the program keeps, instead of the user's own.
+pub(crate) const DATA: &str = "EOSIN_DATA";
+/// The user's data folder, as the desktop names it.
+const XDG_DATA: &str = "XDG_DATA_HOME";
+
+/// Where the program keeps what it keeps: case book, library, annotations, preferences.
+pub(crate) fn data_dir() -> PathBuf {
+    let own = |folder: PathBuf| folder.join("eosin");
+    read(DATA)
+        .map(PathBuf::from)
+        .or_else(|| read(XDG_DATA).map(|folder| own(folder.into())))
+        .or_else(|| read("APPDATA").map(|folder| own(folder.into())))
+        .or_else(|| std::env::home_dir().map(|home| own(home.join(".local/share"))))
+        .unwrap_or_else(|| own(PathBuf::from(".")))
+}
 
 /// The value of a variable, unless it is unset or empty.
 pub(crate) fn read(name: &str) -> Option<String> {

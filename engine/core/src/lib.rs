@@ -3,6 +3,7 @@
 //! Everything that travels between crates and carries no behaviour of its own lives here, so that a
 //! slide reader need not know of models, nor a model of slides.
 
+pub mod annotation;
 mod conversation;
 mod device;
 mod embedding;

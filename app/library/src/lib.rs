@@ -1,0 +1,1 @@
+//! Similar images: what was indexed, found and labelled.

@@ -1,0 +1,1 @@
+//! The native windows: slide reviewer and training monitor.
