@@ -6,10 +6,12 @@
 
 mod ask;
 mod cache;
+pub mod command;
 mod error;
 mod feed;
 mod plan;
 mod registry;
+pub mod texts;
 mod view;
 mod workbench;
 
