@@ -1,6 +1,6 @@
-//! The `slide:` protocol: `/KEY/LEVEL/COLUMN_ROW.jpg` → a tile. Nothing else can be read through it.
+//! The `slide:` protocol: `/KEY/LOOK/LEVEL/COLUMN_ROW.jpg` → a tile. Nothing else can be read through it.
 
-use eosin_workbench::{SlideKey, TileResult, Workbench};
+use eosin_workbench::{Look, SlideKey, Tile, TileAddress, TileResult, Workbench};
 use tauri::http::{Response, StatusCode, header};
 
 /// Answers a request, perhaps later and on another thread.
@@ -9,23 +9,24 @@ pub(crate) fn serve(
     path: &str,
     respond: impl FnOnce(Response<Vec<u8>>) + Send + 'static,
 ) {
-    let Some((key, [level, column, row])) = parse(path) else {
+    let Some((key, address)) = parse(path) else {
         return respond(response(StatusCode::BAD_REQUEST, Vec::new()));
     };
-    workbench.request_tile(&key, level, column, row, move |tile: TileResult| {
+    workbench.request_tile(&key, address, move |tile: TileResult| {
         respond(match tile {
-            Ok(bytes) => response(StatusCode::OK, bytes.to_vec()),
-            Err(_) => response(StatusCode::NOT_FOUND, Vec::new()),
+            Ok(Tile::Jpeg(bytes)) => response(StatusCode::OK, bytes.to_vec()),
+            Ok(Tile::Rgb(_)) | Err(_) => response(StatusCode::NOT_FOUND, Vec::new()),
         });
     });
 }
 
 /// Reads an address; `None` where it is none of ours.
-fn parse(path: &str) -> Option<(SlideKey, [u32; 3])> {
+fn parse(path: &str) -> Option<(SlideKey, TileAddress)> {
     let mut parts = path.trim_start_matches('/').split('/');
-    let (key, level, tile) = (parts.next()?, parts.next()?, parts.next()?);
+    let (key, look, level, tile) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let (column, row) = tile.strip_suffix(".jpg")?.split_once('_')?;
-    let address = [level.parse().ok()?, column.parse().ok()?, row.parse().ok()?];
+    let address = TileAddress::jpeg(level.parse().ok()?, column.parse().ok()?, row.parse().ok()?);
+    let address = address.with_look(Look::from_code(look).ok()?);
     parts.next().is_none().then(|| (SlideKey(key.to_owned()), address))
 }
 
@@ -45,10 +46,21 @@ mod tests {
 
     #[test]
     fn only_addresses_of_tiles_are_read() {
-        assert_eq!(parse("/s0/11/3_4.jpg"), Some((SlideKey("s0".into()), [11, 3, 4])));
-        for path in
-            ["", "/", "/s0", "/s0/11", "/s0/11/3_4.png", "/s0/11/3.jpg", "/s0/-1/3_4.jpg", "/s0/1/3_4.jpg/x"]
-        {
+        let dark = Look { brightness: -10, ..Look::default() };
+        let expected = TileAddress::jpeg(11, 3, 4).with_look(dark);
+        assert_eq!(parse("/s0/-10.0.100.all/11/3_4.jpg"), Some((SlideKey("s0".into()), expected)));
+        for path in [
+            "",
+            "/",
+            "/s0",
+            "/s0/11/3_4.jpg",
+            "/s0/0.0.100/11/3_4.jpg",
+            "/s0/0.0.100.all/11",
+            "/s0/0.0.100.all/11/3_4.png",
+            "/s0/0.0.100.all/11/3.jpg",
+            "/s0/0.0.100.all/-1/3_4.jpg",
+            "/s0/0.0.100.all/1/3_4.jpg/x",
+        ] {
             assert_eq!(parse(path), None, "{path}");
         }
     }

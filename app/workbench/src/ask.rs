@@ -8,8 +8,8 @@ use std::sync::Arc;
 use eosin_core::RegionScale;
 use eosin_session::{AskOptions, ModelInfo, Question};
 
+use crate::encode::encode_jpeg;
 use crate::error::WorkbenchError;
-use crate::feed::encode;
 use crate::registry::SlideKey;
 use crate::view::ViewRect;
 use crate::workbench::Workbench;
@@ -63,7 +63,7 @@ impl Workbench {
         let size_px = model.preprocess.target_px(tile.size_px()).map_err(|error| unseeable(&error))?;
         let unit_px = model.preprocess.patch_px * model.preprocess.merge;
         let seen = SeenView {
-            jpeg: encode(&tile)?.to_vec(),
+            jpeg: encode_jpeg(&tile)?,
             size_px,
             n_token: (size_px[0] / unit_px) as usize * (size_px[1] / unit_px) as usize,
             um_per_px: mpp.map(|mpp| match region.scale {

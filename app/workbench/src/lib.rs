@@ -6,19 +6,4 @@
 
 mod ask;
 mod cache;
-pub mod command;
-mod error;
-mod feed;
-mod plan;
-mod registry;
-pub mod texts;
-mod view;
-mod workbench;
-
-pub use ask::{SeenView, ViewQuestion};
-pub use error::{ErrorReport, RecentErrors, WorkbenchError};
-pub use feed::{FeedOptions, FeedStats, RequestId, TileBytes, TileFeed, TileResult};
-pub use plan::{TILE_PX, TilePlan};
-pub use registry::{OpenedSlide, SlideKey, SlideRegistry};
-pub use view::{ViewRect, read_view, region_of_view};
-pub use workbench::Workbench;
+mod encode;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use eosin_core::{Region, RgbTile};
 
 use crate::error::{RecentErrors, WorkbenchError};
-use crate::feed::{FeedOptions, RequestId, TileFeed, TileResult};
+use crate::feed::{FeedOptions, RequestId, TileAddress, TileFeed, TileResult};
 use crate::registry::{OpenedSlide, SlideKey, SlideRegistry};
 use crate::view::{ViewRect, read_view};
 
@@ -52,15 +52,11 @@ impl Workbench {
         self.feed.forget(key);
     }
 
-    /// Asks for a tile as JPEG; `reply` is called exactly once, perhaps before this returns.
-    ///
-    /// `level` counts as in OpenSeadragon: 0 is one pixel, the last is base resolution.
+    /// Asks for a tile; `reply` is called exactly once, perhaps before this returns.
     pub fn request_tile(
         &self,
         key: &SlideKey,
-        level: u32,
-        column: u32,
-        row: u32,
+        tile: TileAddress,
         reply: impl FnOnce(TileResult) + Send + 'static,
     ) -> Option<RequestId> {
         let opened = match self.slide(key) {
@@ -77,7 +73,7 @@ impl Workbench {
             }
             reply(result);
         };
-        Some(self.feed.request(&opened, level, column, row, keep))
+        Some(self.feed.request(&opened, tile, keep))
     }
 
     /// Reads what a view shows, in at most `budget_px` pixels, for a question about it.

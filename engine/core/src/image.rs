@@ -47,6 +47,11 @@ impl RgbTile {
         &self.pixels
     }
 
+    /// The bytes, to be changed in place; their number stays.
+    pub fn pixels_mut(&mut self) -> &mut [u8] {
+        &mut self.pixels
+    }
+
     /// Gives the bytes away.
     pub fn into_pixels(self) -> Vec<u8> {
         self.pixels

@@ -69,7 +69,7 @@ export class SlideView {
       // Levels that are smaller than one tile add requests and show nothing.
       minLevel: Math.max(0, Math.min(maxLevel, Math.floor(Math.log2(slide.tile_px)))),
       maxLevel,
-      getTileUrl: (level: number, x: number, y: number) => `${base}${slide.handle}/${level}/${x}_${y}.jpg`,
+      getTileUrl: (level: number, x: number, y: number) => `${base}${slide.handle}/0.0.100.all/${level}/${x}_${y}.jpg`,
     };
     this.viewer.open({ tileSource });
     element("empty").hidden = true;

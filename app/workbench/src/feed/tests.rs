@@ -25,7 +25,7 @@ fn opened(size_px: [u32; 2]) -> (tempfile::TempDir, PathBuf, Arc<OpenedSlide>) {
 }
 
 fn feed(n_worker: usize) -> TileFeed {
-    TileFeed::new(FeedOptions { n_worker, cache_bytes: 8 << 20 }).unwrap()
+    TileFeed::new(FeedOptions { n_worker, cache_bytes: 8 << 20, decoded_bytes: 8 << 20 }).unwrap()
 }
 
 #[test]
@@ -38,8 +38,8 @@ fn tiles_of_every_level_show_their_part() {
         let downsample = slide.plan.downsample(level).unwrap();
         let [n_column, n_row] = slide.plan.n_tile(level).unwrap();
         for (column, row) in (0..n_row).flat_map(|row| (0..n_column).map(move |column| (column, row))) {
-            let bytes = feed.wait(&slide, level, column, row).unwrap();
-            let tile = eosin_slide::decode_picture(&bytes).unwrap();
+            let encoded = feed.wait(&slide, TileAddress::jpeg(level, column, row)).unwrap();
+            let tile = eosin_slide::decode_picture(encoded.jpeg().unwrap()).unwrap();
             let region = slide.plan.region(&slide.slide.info().id, level, column, row).unwrap();
             assert_eq!(tile.size_px(), region.size_px);
             // The pixel in the middle, against the mean of the picture's pixels that it stands for.
@@ -60,7 +60,7 @@ fn tiles_of_every_level_show_their_part() {
             }
         }
     }
-    assert!(matches!(feed.wait(&slide, 99, 0, 0), Err(WorkbenchError::NoSuchTile { .. })));
+    assert!(matches!(feed.wait(&slide, TileAddress::jpeg(99, 0, 0)), Err(WorkbenchError::NoSuchTile { .. })));
 }
 
 #[test]
@@ -68,21 +68,44 @@ fn the_second_request_comes_from_the_cache() {
     let (_folder, _path, slide) = opened([600, 300]);
     let feed = feed(1);
     let level = slide.plan.n_level() - 1;
-    let first = feed.wait(&slide, level, 0, 0).unwrap();
-    let second = feed.wait(&slide, level, 0, 0).unwrap();
-    assert!(Arc::ptr_eq(&first, &second));
+    let first = feed.wait(&slide, TileAddress::jpeg(level, 0, 0)).unwrap();
+    let second = feed.wait(&slide, TileAddress::jpeg(level, 0, 0)).unwrap();
+    let (first, second) = (first.jpeg().unwrap(), second.jpeg().unwrap());
+    assert!(Arc::ptr_eq(first, second));
     let stats = feed.stats();
     assert_eq!((stats.n_read, stats.n_cached), (1, 1));
-    assert_eq!(stats.cache_bytes, first.len());
+    assert_eq!((stats.cache_bytes, stats.decoded_bytes), (first.len(), 512 * 300 * 3));
     feed.forget(&slide.key);
-    assert_eq!(feed.stats().cache_bytes, 0);
+    assert_eq!((feed.stats().cache_bytes, feed.stats().decoded_bytes), (0, 0));
+}
+
+#[test]
+fn another_look_at_a_tile_reads_nothing() {
+    let (_folder, _path, slide) = opened([600, 300]);
+    let feed = feed(1);
+    let level = slide.plan.n_level() - 1;
+    let plain = feed.wait(&slide, TileAddress::rgb(level, 0, 0)).unwrap();
+    let dark = Look { brightness: -40, ..Look::default() };
+    for look in [dark, Look { gamma: 150, ..dark }, dark] {
+        let address = TileAddress::rgb(level, 0, 0).with_look(look);
+        let shown = feed.wait(&slide, address).unwrap();
+        let mut expected = plain.rgb().unwrap().as_ref().clone();
+        look.apply(&mut expected);
+        assert!(shown.rgb().unwrap().as_ref() == &expected, "{look}");
+        feed.wait(&slide, TileAddress { format: TileFormat::Jpeg, ..address }).unwrap();
+    }
+    let again = feed.wait(&slide, TileAddress::rgb(level, 0, 0)).unwrap();
+    assert!(Arc::ptr_eq(plain.rgb().unwrap(), again.rgb().unwrap()), "the tile as scanned stays as it is");
+    let stats = feed.stats();
+    // Three looks as pixels and two of them as JPEG; the third JPEG and the last tile were kept.
+    assert_eq!((stats.n_read, stats.n_redrawn, stats.n_cached), (1, 5, 2));
 }
 
 /// Holds the feed's only worker inside a reply, until the sender is used or dropped.
 fn hold(feed: &TileFeed, slide: &Arc<OpenedSlide>) -> mpsc::SyncSender<()> {
     let (release, held) = mpsc::sync_channel::<()>(1);
     let (inside, entered) = mpsc::sync_channel(1);
-    feed.request(slide, 0, 0, 0, move |_| {
+    feed.request(slide, TileAddress::jpeg(0, 0, 0), move |_| {
         inside.send(()).unwrap();
         let _ = held.recv();
     });
@@ -100,7 +123,9 @@ fn equal_requests_join_and_withdrawn_ones_are_not_read() {
     let (sender, answers) = mpsc::sync_channel(16);
     let ask = |column: u32, row: u32| {
         let sender = sender.clone();
-        feed.request(&slide, level, column, row, move |result| sender.send((column, row, result)).unwrap())
+        feed.request(&slide, TileAddress::jpeg(level, column, row), move |result| {
+            sender.send((column, row, result)).unwrap();
+        })
     };
     ask(0, 0);
     ask(0, 0);
@@ -137,7 +162,7 @@ fn closing_and_dropping_answer_what_waits() {
     let (sender, answers) = mpsc::sync_channel(16);
     let ask = |column: u32| {
         let sender = sender.clone();
-        feed.request(&slide, level, column, 0, move |result| sender.send(result).unwrap());
+        feed.request(&slide, TileAddress::jpeg(level, column, 0), move |result| sender.send(result).unwrap());
     };
     let release = hold(&feed, &slide);
     ask(0);
@@ -162,8 +187,8 @@ fn closing_and_dropping_answer_what_waits() {
 fn a_reply_that_panics_does_not_end_the_worker() {
     let (_folder, _path, slide) = opened([64, 64]);
     let feed = feed(1);
-    feed.request(&slide, 0, 0, 0, |_| panic!("a caller's bug"));
+    feed.request(&slide, TileAddress::jpeg(0, 0, 0), |_| panic!("a caller's bug"));
     // The same tile, so that it cannot be served before the panic.
-    feed.wait(&slide, 0, 0, 0).unwrap();
-    feed.wait(&slide, 1, 0, 0).unwrap();
+    feed.wait(&slide, TileAddress::jpeg(0, 0, 0)).unwrap();
+    feed.wait(&slide, TileAddress::jpeg(1, 0, 0)).unwrap();
 }

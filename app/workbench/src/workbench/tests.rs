@@ -8,12 +8,13 @@ use eosin_slide::{PyramidOptions, write_picture_pyramid};
 use super::*;
 
 fn workbench() -> Workbench {
-    Workbench::new(FeedOptions { n_worker: 1, cache_bytes: 1 << 20 }).unwrap()
+    Workbench::new(FeedOptions { n_worker: 1, cache_bytes: 1 << 20, decoded_bytes: 1 << 20 }).unwrap()
 }
 
 fn tile(bench: &Workbench, key: &SlideKey, level: u32, column: u32, row: u32) -> TileResult {
     let (sender, answer) = mpsc::sync_channel(1);
-    bench.request_tile(key, level, column, row, move |result| sender.send(result).unwrap());
+    bench
+        .request_tile(key, TileAddress::jpeg(level, column, row), move |result| sender.send(result).unwrap());
     answer.recv().unwrap()
 }
 
