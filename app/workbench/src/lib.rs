@@ -6,4 +6,24 @@
 
 mod ask;
 mod cache;
+pub mod command;
 mod encode;
+mod error;
+mod feed;
+mod look;
+mod plan;
+mod registry;
+pub mod texts;
+mod view;
+mod workbench;
+
+pub use ask::{SeenView, ViewQuestion};
+pub use error::{ErrorReport, RecentErrors, WorkbenchError};
+pub use feed::{
+    FeedOptions, FeedStats, RequestId, Tile, TileAddress, TileBytes, TileFeed, TileFormat, TileResult,
+};
+pub use look::{Look, LookError, LookTables, Stain, StainView, Tint};
+pub use plan::{TILE_PX, TilePlan};
+pub use registry::{OpenedSlide, SlideKey, SlideRegistry};
+pub use view::{ViewRect, read_view, region_of_view};
+pub use workbench::Workbench;
