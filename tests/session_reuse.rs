@@ -194,3 +194,34 @@ fn a_worker_answers_stops_and_says_one_last_thing() {
     let events: Vec<StreamEvent> = events.iter().collect();
     assert!(matches!(events.as_slice(), [StreamEvent::Failed(_)]), "{events:?}");
 }
+
+/// The demonstration answers with one of the options it is offered; each then has a probability, and asking again
+/// gives the same ones, although other words were read in the answer's place meanwhile.
+#[test]
+fn every_option_has_a_probability_where_the_model_chose_one() {
+    let mut session = match Session::open(&BundleSource::Demo, DeviceChoice::Cpu) {
+        Err(SessionError::NoDemo) => return eprintln!("skipped: this build has no demonstration model"),
+        session => session.unwrap(),
+    };
+    let mut question = Question::about(vec![tile(120)], "Which inflammatory cell dominates?");
+    question.choices = ["no cells", "few cells", "many cells", "lymphocytes"].map(String::from).into();
+    question.options.greedy = true;
+    let (usage, transcript) = answer(&mut session, &question);
+    let probabilities = &transcript.option_probabilities;
+    assert_eq!(probabilities.len(), 4, "the model answered {:?}", transcript.answer);
+    assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-4, "{probabilities:?}");
+    assert!(usage.score_secs > 0.0);
+    // Greedy words are the likeliest ones, and these options differ in their first.
+    let likeliest = (0..4).max_by(|a, b| probabilities[*a].total_cmp(&probabilities[*b])).unwrap();
+    assert!(transcript.answer.to_lowercase().contains(&question.choices[likeliest]), "{transcript:?}");
+
+    let (again, second) = answer(&mut session, &question);
+    assert_eq!(second.token_ids, transcript.token_ids);
+    assert!(again.n_reused > usage.n_prompt / 2 && again.n_image_reused == 1, "{again:?}");
+    for (one, other) in probabilities.iter().zip(&second.option_probabilities) {
+        assert!((one - other).abs() < 1e-3, "{probabilities:?} and {:?}", second.option_probabilities);
+    }
+
+    question.choices.clear();
+    assert!(answer(&mut session, &question).1.option_probabilities.is_empty());
+}

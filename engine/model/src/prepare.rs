@@ -176,6 +176,20 @@ impl Preprocess {
         smart_resize(size_px, self.patch_px * self.merge, [self.min_pixels, self.max_pixels])
     }
 
+    /// The picture as the model sees it: resized, and nothing else.
+    ///
+    /// # Errors
+    /// [`ModelError::Aspect`].
+    pub fn resized(&self, tile: &RgbTile) -> Result<RgbTile, ModelError> {
+        let target_px = self.target_px(tile.size_px())?;
+        let pixels = resize(tile.pixels(), tile.size_px(), target_px, Filter::Bicubic);
+        #[expect(
+            clippy::expect_used,
+            reason = "the filter returns three bytes for every pixel of a size without zeros"
+        )]
+        Ok(RgbTile::new(target_px, pixels).expect("a whole picture"))
+    }
+
     /// Resizes, normalises and cuts a picture.
     ///
     /// # Errors

@@ -45,6 +45,27 @@ pub enum BundleSource {
     },
 }
 
+/// What can be said of a model before it is loaded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ModelCard {
+    /// A name for people: never a path.
+    pub name: String,
+    /// Licence of the weights, where the model states it.
+    pub licence: Option<String>,
+    /// What must be said with every answer.
+    pub notice: Option<String>,
+    /// `sha256:…` or `sampled-sha256:…` of the weights.
+    pub hash: String,
+    /// Bytes of the weights.
+    pub weight_bytes: u64,
+    /// Bytes that the weights and a conversation of 2048 tokens take.
+    pub needed_bytes: u64,
+    /// Tokens that the context holds.
+    pub n_context: usize,
+    /// Whether it can see.
+    pub sees: bool,
+}
+
 /// Weights, opened and not loaded.
 enum Weights {
     HuggingFace(SafetensorsFolder),
@@ -61,6 +82,8 @@ struct GgufPair {
 pub struct ModelBundle {
     /// A name for people: never a path.
     pub name: String,
+    /// Licence of the weights, where the model states it.
+    pub licence: Option<String>,
     /// What must be said with every answer.
     pub notice: Option<String>,
     /// How the model wants to be asked.
@@ -146,6 +169,20 @@ fn chosen_template(value: &Value) -> Option<String> {
         entry["template"].as_str().map(str::to_owned)
     };
     value.as_str().map(str::to_owned).or_else(|| by_name("default"))
+}
+
+/// A file's own words, as far as they are fit for a line.
+fn line(words: &str) -> Option<String> {
+    let fit: String = words.trim().chars().filter(|c| !c.is_control()).take(80).collect();
+    Some(fit).filter(|fit| !fit.is_empty())
+}
+
+/// The licence that a model card states in its front matter.
+fn card_licence(readme: &str) -> Option<String> {
+    let matter = readme.strip_prefix("---")?.split("\n---").next()?;
+    let stated =
+        |key: &str| matter.lines().find_map(|own| line(own.strip_prefix(key)?.trim().trim_matches('"')));
+    stated("license_name:").or_else(|| stated("license:"))
 }
 
 /// One id or a list of ids.
@@ -258,6 +295,7 @@ impl ModelBundle {
     fn describe(&mut self, manifest: Manifest) {
         self.style = Style::from_name(&manifest.style).unwrap_or_default();
         self.name = manifest.name;
+        self.licence = Some(manifest.licence).filter(|licence| !licence.is_empty());
         self.notice = Some(manifest.notice).filter(|notice| !notice.is_empty());
     }
 
@@ -289,6 +327,7 @@ impl ModelBundle {
         shards.sort();
         Ok(Self {
             name: "Qwen2.5-VL".to_owned(),
+            licence: files.text("README.md")?.as_deref().and_then(card_licence),
             notice: None,
             style: Style::Plain,
             hash: weights_hash(&shards)?,
@@ -322,8 +361,7 @@ impl ModelBundle {
         })?;
         // The file's own name for the model, as far as it is fit for a line.
         let name = if meta.contains("general.name") { meta.str("general.name")? } else { "" };
-        let name: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
-        let name = if name.is_empty() { "Qwen2.5-VL".to_owned() } else { name };
+        let name = line(name).unwrap_or_else(|| "Qwen2.5-VL".to_owned());
         let tokenizer = match files.text("tokenizer.json")? {
             Some(json) => Tokenizer::from_json_text(&json)?,
             None => gguf_tokenizer(&text)?,
@@ -350,8 +388,11 @@ impl ModelBundle {
         } else {
             DEFAULT_CONTEXT
         };
+        let licence =
+            if meta.contains("general.license") { line(meta.str("general.license")?) } else { None };
         Ok(Self {
             name,
+            licence,
             notice: None,
             style: Style::Plain,
             hash,
@@ -383,12 +424,34 @@ impl ModelBundle {
         }
     }
 
-    /// Fails where the machine has less free memory than the weights and a short conversation take.
-    pub fn check_memory(&self) -> Result<(), SessionError> {
+    /// Bytes that the weights and a short conversation take.
+    pub fn needed_bytes(&self) -> u64 {
         let text = &self.config.text;
         let kv_bytes = 2 * 4 * text.n_layer * text.n_kv_head * text.d_head * self.n_context.min(2048);
-        let needed_bytes = self.weight_bytes() + kv_bytes as u64 + (64 << 20);
-        memory::check(needed_bytes, memory::available_bytes(), &self.path)
+        self.weight_bytes() + kv_bytes as u64 + (64 << 20)
+    }
+
+    /// Fails where the machine has less free memory than the weights and a short conversation take.
+    pub fn check_memory(&self) -> Result<(), SessionError> {
+        memory::check(self.needed_bytes(), memory::available_bytes(), &self.path)
+    }
+
+    /// What is known of it without loading it.
+    pub fn card(&self) -> ModelCard {
+        let sees = match &self.weights {
+            Weights::HuggingFace(_) => true,
+            Weights::Gguf(pair) => pair.mmproj.is_some(),
+        };
+        ModelCard {
+            name: self.name.clone(),
+            licence: self.licence.clone(),
+            notice: self.notice.clone(),
+            hash: self.hash.clone(),
+            weight_bytes: self.weight_bytes(),
+            needed_bytes: self.needed_bytes(),
+            n_context: self.n_context,
+            sees,
+        }
     }
 
     /// Loads the weights to a device.

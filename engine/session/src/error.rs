@@ -86,6 +86,9 @@ pub enum SessionError {
     /// Too many questions wait.
     #[error("too many questions are waiting")]
     Busy,
+    /// The model was put away.
+    #[error("no model is loaded")]
+    Unloaded,
     /// The thread that owned the model has ended.
     #[error("the model's thread has ended")]
     Gone,
@@ -138,6 +141,7 @@ impl Hint for SessionError {
             Self::Context { .. } => Some("use fewer or smaller pictures (`--max-pixels`), or a shorter text"),
             Self::Pixels { .. } => Some("raise `--max-pixels` or lower `--min-pixels`"),
             Self::NotNumbers => Some("compare the checksum of the weights, and try `--device cpu`"),
+            Self::Unloaded => Some("choose a model"),
             Self::Busy => Some("wait for an answer, or stop it"),
             Self::Gone | Self::Panic { .. } => {
                 Some("run again with RUST_BACKTRACE=1 and report what it says")

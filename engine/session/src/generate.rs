@@ -6,6 +6,7 @@
 //! `tests/cli.rs` (24 greedy tokens of 42 cases) and `tests/session_reuse.rs` (a second question, fresh and
 //! re-used, answers alike).
 
+mod options;
 mod words;
 
 use std::collections::VecDeque;
@@ -300,7 +301,7 @@ impl Session {
         let mut sampler = Sampler::new(settings, self.qwen.config().text.n_vocab, banned);
         sampler.observe(&prompt.ids);
         let grids: Vec<_> = pictures.iter().map(|picture| picture.grid).collect();
-        let mut position = mrope_positions(&prompt.ids, &grids, &self.qwen.config().tokens)?.next;
+        let first_position = mrope_positions(&prompt.ids, &grids, &self.qwen.config().tokens)?.next;
         let mut words = Words::new(&options.stop, &prompt);
         let ends = |id: u32| options.end_of_turn == EndOfTurn::Stops && self.end_ids.contains(&id);
         let reason = loop {
@@ -324,16 +325,78 @@ impl Session {
                 break StopReason::StopString;
             }
             if transcript.token_ids.len() < max_tokens {
-                logits = numbers(self.qwen.decode(id, position, &mut self.cache)?)?;
+                let at = first_position + (transcript.token_ids.len() - 1) as u32;
+                logits = numbers(self.qwen.decode(id, at, &mut self.cache)?)?;
                 self.slots.push((id, None));
-                position += 1;
             }
         };
         words.finish(reason, &mut transcript, emit);
         usage.n_generated = transcript.token_ids.len();
         usage.decode_secs = secs(decoding);
+        if reason != StopReason::Cancelled {
+            let scoring = Instant::now();
+            transcript.option_probabilities =
+                self.option_probabilities(&question.choices, &transcript, first_position, cancel)?;
+            usage.score_secs = secs(scoring);
+        }
         emit(StreamEvent::Done { reason, usage, transcript: Arc::new(transcript) });
         Ok(())
+    }
+
+    /// How likely the model held each option where it answered; empty where it chose none of them.
+    ///
+    /// `first_position` is that of the first token after the prompt. What was kept of the tokens from the option on
+    /// is forgotten: another option was read in its place.
+    fn option_probabilities(
+        &mut self,
+        choices: &[String],
+        transcript: &Transcript,
+        first_position: u32,
+        cancel: &Cancel,
+    ) -> Result<Vec<f32>, SessionError> {
+        let Some(place) = options::Place::find(&transcript.text, choices) else { return Ok(Vec::new()) };
+        let tokenizer = self.maker.tokenizer();
+        let bytes: Vec<&[u8]> =
+            transcript.token_ids.iter().map(|id| tokenizer.bytes_of(*id, Specials::Skip)).collect();
+        let end = self.end_ids.first().copied();
+        let Some(scored) = options::tokens(&place, &transcript.text, &bytes, end, tokenizer)? else {
+            return Ok(Vec::new());
+        };
+        // Scores after the common beginning: its last token is read once more.
+        let n_prompt = transcript.prompt_ids.len();
+        let n_common = n_prompt + scored.n_kept;
+        let ids = || transcript.prompt_ids.iter().chain(&transcript.token_ids).copied();
+        let (Some(last), true) = (ids().nth(n_common - 1), self.cache.n_token() + 1 >= n_common) else {
+            return Ok(Vec::new());
+        };
+        let position = |token_idx: usize| first_position + token_idx as u32 - n_prompt as u32;
+        self.keep(n_common - 1);
+        let first = numbers(self.qwen.decode(last, position(n_common - 1), &mut self.cache)?)?;
+        self.slots.push((last, None));
+        let mut logs = Vec::with_capacity(choices.len());
+        for option in &scored.options {
+            let mut log = 0.0;
+            let mut scores = first.clone();
+            for (idx, id) in option.iter().enumerate() {
+                if cancel.is_cancelled() {
+                    self.keep(n_common);
+                    return Ok(Vec::new());
+                }
+                log += options::ln_probability(&scores, *id);
+                if idx + 1 < option.len() && n_common + idx + 1 < self.info.n_context {
+                    scores = numbers(self.qwen.decode(*id, position(n_common + idx), &mut self.cache)?)?;
+                }
+            }
+            self.cache.truncate(n_common);
+            logs.push(log);
+        }
+        Ok(options::normalised(&logs))
+    }
+
+    /// Forgets what was read after the first tokens.
+    fn keep(&mut self, n_token: usize) {
+        self.cache.truncate(n_token);
+        self.slots.truncate(n_token);
     }
 
     /// The user's wishes over the model's settings.

@@ -19,7 +19,7 @@ pub mod template;
 pub mod tokenizer;
 pub mod worker;
 
-pub use bundle::{BundleSource, ModelBundle};
+pub use bundle::{BundleSource, ModelBundle, ModelCard};
 pub use error::SessionError;
 pub use generate::{AskOptions, Cancel, EndOfTurn, ModelInfo, Question, Session};
 pub use prompt::Style;

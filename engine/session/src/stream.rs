@@ -70,6 +70,8 @@ pub struct Usage {
     pub prefill_secs: f32,
     /// Making tokens.
     pub decode_secs: f32,
+    /// Scoring the options of a multiple-choice question.
+    pub score_secs: f32,
 }
 
 /// The settings that an answer was made with, complete: with them it can be made again.
@@ -98,6 +100,9 @@ pub struct Transcript {
     pub reasoning: String,
     /// What went to [`Channel::Answer`].
     pub answer: String,
+    /// How likely the model held each option where it chose one, adding to 1; empty where it chose none of them or
+    /// none were offered.
+    pub option_probabilities: Vec<f32>,
     /// What it was made with.
     pub settled: Settled,
 }

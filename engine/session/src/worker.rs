@@ -33,10 +33,13 @@ pub enum LoadState {
     Ready(Arc<ModelInfo>),
     /// Could not be opened; questions fail with the same error.
     Failed(Arc<SessionError>),
+    /// Put away: its memory is free, questions are refused.
+    Unloaded,
 }
 
 enum Request {
     Load(BundleSource, DeviceChoice),
+    Unload,
     Ask { question: Box<Question>, cancel: Cancel, events: SyncSender<StreamEvent> },
 }
 
@@ -90,8 +93,22 @@ impl Worker {
 
     /// Has the thread open another model in place of the present one; returns at once.
     pub fn load(&self, source: BundleSource, device: DeviceChoice) -> Result<(), SessionError> {
+        self.stop();
         self.shared.set_state(LoadState::Loading);
         self.send(Request::Load(source, device))
+    }
+
+    /// Stops the answer that is being made and frees the model's memory; returns at once.
+    pub fn unload(&self) -> Result<(), SessionError> {
+        self.stop();
+        self.send(Request::Unload)
+    }
+
+    /// Stops the answer that is being made, if one is.
+    fn stop(&self) {
+        if let Some(cancel) = &*self.shared.current.lock().unwrap_or_else(PoisonError::into_inner) {
+            cancel.cancel();
+        }
     }
 
     /// How far the model is, without waiting.
@@ -106,6 +123,7 @@ impl Worker {
             match &*state {
                 LoadState::Ready(info) => return Ok(info.clone()),
                 LoadState::Failed(error) => return Err(error.clone()),
+                LoadState::Unloaded => return Err(Arc::new(SessionError::Unloaded)),
                 LoadState::Loading => {}
             }
             state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -139,10 +157,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.requests = None;
-        let current = self.shared.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cancel) = &*current {
-            cancel.cancel();
-        }
+        self.stop();
         // Not joined: a picture that is being read would hold the caller up.
     }
 }
@@ -156,6 +171,10 @@ fn serve(inbox: &Receiver<Request>, shared: &Shared, source: &BundleSource, devi
                 // The old model goes first: two may not fit.
                 drop(session);
                 session = load(shared, &source, device);
+            }
+            Request::Unload => {
+                session = Err(Arc::new(SessionError::Unloaded));
+                shared.set_state(LoadState::Unloaded);
             }
             Request::Ask { question, cancel, events } => {
                 shared.set_current(Some(cancel.clone()));
@@ -246,6 +265,13 @@ mod tests {
         }
         worker.load(absent(), DeviceChoice::Cpu).unwrap();
         assert!(worker.wait().is_err());
+        worker.unload().unwrap();
+        let (_, events) = worker.ask(Question::about(vec![], "q"));
+        let events: Vec<StreamEvent> = events.iter().collect();
+        assert!(
+            matches!(&events[..], [StreamEvent::Failed(error)] if matches!(**error, SessionError::Unloaded))
+        );
+        assert!(matches!(worker.state(), LoadState::Unloaded));
     }
 
     #[test]

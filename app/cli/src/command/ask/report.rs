@@ -13,6 +13,7 @@ pub(super) fn json(info: &ModelInfo, reason: StopReason, usage: &Usage, transcri
         "reasoning": transcript.reasoning,
         "answer": transcript.answer,
         "stop_reason": reason.name(),
+        "option_probabilities": transcript.option_probabilities,
         "usage": {
             "prompt_tokens": usage.n_prompt,
             "reused_tokens": usage.n_reused,
@@ -27,6 +28,7 @@ pub(super) fn json(info: &ModelInfo, reason: StopReason, usage: &Usage, transcri
             "vision_secs": usage.vision_secs,
             "prefill_secs": usage.prefill_secs,
             "decode_secs": usage.decode_secs,
+            "score_secs": usage.score_secs,
             "prefill_tokens_per_sec": rate(usage.n_prompt - usage.n_reused, usage.prefill_secs),
             "decode_tokens_per_sec": rate(usage.n_generated, usage.decode_secs),
         },
