@@ -4,8 +4,11 @@
 //! JPEG to a deep-zoom viewer ([`TileFeed`], laid out by [`TilePlan`]), turns the current view into pixels for
 //! a model ([`read_view`]), and keeps the last errors in the form a window shows ([`RecentErrors`]).
 
+pub mod annotation;
 mod ask;
+mod atomic;
 mod cache;
+mod classes;
 pub mod command;
 mod encode;
 mod error;
@@ -17,7 +20,9 @@ pub mod texts;
 mod view;
 mod workbench;
 
+pub use annotation::{AnnotationBook, AnnotationError, Edit, Feature, SaveState, new_annotation_id};
 pub use ask::{SeenView, ViewQuestion};
+pub use classes::{PLAIN_COLOR, default_classes};
 pub use error::{ErrorReport, RecentErrors, WorkbenchError};
 pub use feed::{
     FeedOptions, FeedStats, RequestId, Tile, TileAddress, TileBytes, TileFeed, TileFormat, TileResult,
