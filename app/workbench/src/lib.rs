@@ -14,6 +14,7 @@ mod encode;
 mod error;
 mod feed;
 mod look;
+pub mod measure;
 mod plan;
 mod registry;
 pub mod texts;
@@ -28,6 +29,7 @@ pub use feed::{
     FeedOptions, FeedStats, RequestId, Tile, TileAddress, TileBytes, TileFeed, TileFormat, TileResult,
 };
 pub use look::{Look, LookError, LookTables, Stain, StainView, Tint};
+pub use measure::Measure;
 pub use plan::{TILE_PX, TilePlan};
 pub use registry::{OpenedSlide, SlideKey, SlideRegistry};
 pub use view::{ViewRect, read_view, region_of_view};
