@@ -1,67 +1,19 @@
 //! What crosses between the window's Rust and its page. Core types are not serialised to the window: these
 //! are, and `ui/src/wire.ts` is written from them (the test below fails when it is out of date).
+//!
+//! A type is added to its module's `declarations`, a module to the list below.
 
-use serde::{Deserialize, Serialize};
+mod ask;
+mod settings;
+mod slides;
+
+pub(crate) use ask::{AnswerEvent, AskDto, ModelDto};
+pub(crate) use settings::{CommandDto, LanguageDto, StartupDto, TextsDto};
+pub(crate) use slides::{FileDto, LevelDto, SlideDto, ViewDto};
+
+use eosin_workbench::{ErrorReport, WorkbenchError};
+use serde::Serialize;
 use ts_rs::TS;
-
-/// An opened slide.
-#[derive(Clone, Debug, Serialize, TS)]
-pub(crate) struct SlideDto {
-    /// Opaque name of the opened slide within this run.
-    pub(crate) handle: String,
-    /// File name, shown to the person who opened it and nowhere else.
-    pub(crate) title: String,
-    /// Reader that opened it.
-    pub(crate) format: String,
-    pub(crate) width_px: u32,
-    pub(crate) height_px: u32,
-    /// Side of the tiles that the protocol serves.
-    pub(crate) tile_px: u32,
-    /// µm per base pixel, where known.
-    pub(crate) mpp: Option<f64>,
-    pub(crate) magnification: Option<f64>,
-}
-
-/// A visible rectangle of a slide, in base pixels.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, TS)]
-#[expect(clippy::struct_field_names, reason = "the unit ends a name, as everywhere")]
-pub(crate) struct ViewDto {
-    pub(crate) x_base_px: u32,
-    pub(crate) y_base_px: u32,
-    pub(crate) width_base_px: u32,
-    pub(crate) height_base_px: u32,
-}
-
-/// What the window shows first.
-#[derive(Clone, Debug, Serialize, TS)]
-pub(crate) struct StartupDto {
-    pub(crate) notice: String,
-    pub(crate) slide: Option<SlideDto>,
-    pub(crate) error: Option<ErrorDto>,
-    pub(crate) suggestions: Vec<String>,
-}
-
-/// The model that answers.
-#[derive(Clone, Debug, Serialize, TS)]
-pub(crate) struct ModelDto {
-    pub(crate) name: String,
-    pub(crate) device: String,
-    /// What must stand beside its answers.
-    pub(crate) notice: String,
-}
-
-/// A question about a view.
-#[derive(Clone, Debug, Deserialize, TS)]
-pub(crate) struct AskDto {
-    /// Number of the turn, chosen by the page: names it when it is stopped.
-    pub(crate) turn: u32,
-    /// Handle of the slide.
-    pub(crate) slide: String,
-    pub(crate) view: ViewDto,
-    pub(crate) question: String,
-    /// Choices of a multiple-choice question; empty for an open one.
-    pub(crate) options: Vec<String>,
-}
 
 /// An error as a person reads it.
 #[derive(Clone, Debug, Serialize, TS)]
@@ -74,22 +26,16 @@ pub(crate) struct ErrorDto {
     pub(crate) hint: Option<String>,
 }
 
-/// An answer as it comes. `done` or `failed` is the last event, exactly once.
-#[derive(Clone, Debug, Serialize, TS)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum AnswerEvent {
-    /// Exactly the pixels that the model sees.
-    Seen { picture_url: String, width_px: u32, height_px: u32, n_token: u32, um_per_px: Option<f64> },
-    /// The question was read.
-    Prefilled { n_token: u32, secs: f64 },
-    /// More of the reasoning.
-    Reasoning { delta: String },
-    /// More of the answer.
-    Answer { delta: String },
-    /// The end, with what it cost; `reason` is `end`, `stopped` or `length`.
-    Done { reason: String, n_token: u32, token_per_sec: f64, first_token_secs: f64, device: String },
-    /// The end, without an answer.
-    Failed { error: ErrorDto },
+impl From<ErrorReport> for ErrorDto {
+    fn from(report: ErrorReport) -> Self {
+        Self { code: report.code, message: report.message, hint: report.hint }
+    }
+}
+
+impl From<WorkbenchError> for ErrorDto {
+    fn from(error: WorkbenchError) -> Self {
+        error.report().into()
+    }
 }
 
 #[cfg(test)]
@@ -101,17 +47,14 @@ mod tests {
     fn the_pages_types_are_up_to_date() {
         let config = ts_rs::Config::default();
         let declarations = [
-            SlideDto::decl(&config),
-            ViewDto::decl(&config),
-            StartupDto::decl(&config),
-            ModelDto::decl(&config),
-            AskDto::decl(&config),
-            ErrorDto::decl(&config),
-            AnswerEvent::decl(&config),
+            vec![ErrorDto::decl(&config)],
+            slides::declarations(&config),
+            settings::declarations(&config),
+            ask::declarations(&config),
         ];
         let mut text = String::from("// Written from app/desktop/src/dto.rs by its test; do not edit.\n");
-        for declaration in declarations {
-            text.extend(["\nexport ", &declaration, "\n"]);
+        for declaration in declarations.iter().flatten() {
+            text.extend(["\nexport ", declaration, "\n"]);
         }
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("ui/src/wire.ts");
         if std::env::var_os("EOSIN_BINDINGS").is_some() {

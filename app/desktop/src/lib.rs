@@ -22,8 +22,8 @@ use crate::stream::Running;
 /// What the window starts with.
 #[derive(Clone, Debug, Default)]
 pub struct WindowOptions {
-    /// Slide or picture to show.
-    pub file: Option<PathBuf>,
+    /// Slides and pictures to show, each in its tab.
+    pub files: Vec<PathBuf>,
     /// Model that answers.
     pub model: BundleSource,
     /// Device that it runs on.
@@ -55,14 +55,7 @@ pub fn run(options: WindowOptions) -> anyhow::Result<()> {
             protocol::serve(&tiles, request.uri().path(), move |response| responder.respond(response));
         })
         .manage(state)
-        .invoke_handler(tauri::generate_handler![
-            command::startup,
-            command::model,
-            command::open_dialog,
-            command::open_path,
-            command::ask,
-            command::stop,
-        ])
+        .invoke_handler(include!(concat!(env!("OUT_DIR"), "/handler.rs")))
         .setup(|app| {
             WebviewWindowBuilder::new(app, "workbench", WebviewUrl::default())
                 .title("Eosin")

@@ -1,4 +1,4 @@
-//! `eosin open [FILE]`, and `eosin` alone: the desktop window.
+//! `eosin open [FILE]…`, and `eosin` alone: the desktop window.
 
 use std::path::PathBuf;
 
@@ -9,8 +9,8 @@ use crate::settings::ModelArgs;
 /// What was asked of `eosin open`.
 #[derive(clap::Args, Default)]
 pub struct Args {
-    /// Slide or picture to show
-    pub file: Option<PathBuf>,
+    /// Slides and pictures to show, each in its tab
+    pub files: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -22,7 +22,7 @@ pub struct Args {
 pub fn run(args: Args, _printer: &Printer) -> anyhow::Result<()> {
     let settings = crate::settings::Settings::load(&args.model)?;
     eosin_desktop::run(eosin_desktop::WindowOptions {
-        file: args.file,
+        files: args.files,
         model: settings.source(),
         device: settings.device.value,
         answers: args.answer.options(&settings),

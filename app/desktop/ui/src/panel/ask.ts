@@ -2,8 +2,11 @@
 
 import { Channel, invoke } from "@tauri-apps/api/core";
 
-import { element, make } from "./dom";
-import type { AnswerEvent, AskDto, ErrorDto, ViewDto } from "./wire";
+import { commands } from "../commands";
+import { element, make } from "../dom";
+import { showError } from "../notice";
+import { stage } from "../stage/stage";
+import type { AnswerEvent, AskDto, ErrorDto, ModelDto, StartupDto } from "../wire";
 
 /** One question with its answer as it grows. Text arrives many times a frame and is drawn once a frame. */
 class TurnCard {
@@ -105,20 +108,16 @@ class TurnCard {
   choices = new Map<string, string>();
 }
 
-export class AskPanel {
+class AskPanel {
   private readonly turns = element("turns");
   private readonly question = element<HTMLTextAreaElement>("question");
   private readonly options = element<HTMLTextAreaElement>("options");
   private readonly send = element<HTMLButtonElement>("send");
   private readonly stop = element<HTMLButtonElement>("stop");
-  private handle: string | null = null;
   private running: number | null = null;
   private nextTurn = 0;
 
-  constructor(
-    private readonly view: () => ViewDto | null,
-    private readonly show: (view: ViewDto) => void,
-  ) {
+  constructor() {
     element("composer").addEventListener("submit", (event) => {
       event.preventDefault();
       void this.ask(this.question.value);
@@ -143,29 +142,26 @@ export class AskPanel {
     element("suggestions").replaceChildren(...buttons);
   }
 
-  slideOpened(handle: string): void {
-    this.handle = handle;
-    this.refresh();
-  }
-
   async halt(): Promise<void> {
     if (this.running !== null) await invoke("stop", { turn: this.running });
   }
 
-  private refresh(): void {
+  refresh(): void {
     const busy = this.running !== null;
+    commands.need("answering", busy);
     this.stop.hidden = !busy;
     this.send.hidden = busy;
-    this.send.disabled = this.handle === null || this.question.value.trim() === "";
+    this.send.disabled = stage.slide() === null || this.question.value.trim() === "";
   }
 
   private async ask(text: string): Promise<void> {
     const question = text.trim();
-    const view = this.view();
-    if (!question || this.handle === null || view === null || this.running !== null) return;
+    const view = stage.view();
+    const slide = stage.slide();
+    if (!question || slide === null || view === null || this.running !== null) return;
     const options = this.options.value.split("\n").map((line) => line.trim()).filter((line) => line !== "");
     const turn = this.nextTurn++;
-    const card = new TurnCard(question, () => this.show(view));
+    const card = new TurnCard(question, () => void stage.show({ handle: slide.handle, path: slide.path }, view));
     options.forEach((option, idx) => card.choices.set(String.fromCharCode(65 + idx), option));
     element("turns-empty").hidden = true;
     this.turns.append(card.root);
@@ -183,7 +179,7 @@ export class AskPanel {
       // Follow the text only where the reader has not scrolled away.
       if (atEnd) this.turns.scrollTop = this.turns.scrollHeight;
     };
-    const request: AskDto = { turn, slide: this.handle, view, question, options };
+    const request: AskDto = { turn, slide: slide.handle, view, question, options };
     this.turns.scrollTop = this.turns.scrollHeight;
     try {
       await invoke("ask", { request, channel });
@@ -192,4 +188,13 @@ export class AskPanel {
       ended();
     }
   }
+}
+
+export function beginAsk(startup: StartupDto): void {
+  const panel = new AskPanel();
+  panel.suggest(startup.suggestions);
+  stage.onChange(() => panel.refresh());
+  commands.on("stop", () => void panel.halt());
+  commands.on("ask", () => element("question").focus());
+  invoke<ModelDto>("model").then((model) => (element("model").textContent = `${model.name} · ${model.device}`), showError);
 }

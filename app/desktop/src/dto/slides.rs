@@ -1,0 +1,85 @@
+//! Slides and places on them.
+
+use std::path::Path;
+
+use eosin_workbench::ViewRect;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// An opened slide.
+#[derive(Clone, Debug, Serialize, TS)]
+pub(crate) struct SlideDto {
+    /// Opaque name of the opened slide within this run.
+    pub(crate) handle: String,
+    /// Name of its content, the same in every run.
+    pub(crate) id: String,
+    pub(crate) path: String,
+    /// File name, shown to the person who opened it and nowhere else.
+    pub(crate) title: String,
+    /// Reader that opened it.
+    pub(crate) format: String,
+    pub(crate) width_px: u32,
+    pub(crate) height_px: u32,
+    /// Side of the tiles that the protocol serves.
+    pub(crate) tile_px: u32,
+    /// µm per base pixel, where known.
+    pub(crate) mpp: Option<f64>,
+    pub(crate) magnification: Option<f64>,
+    /// Sizes that the file holds, largest first.
+    pub(crate) levels: Vec<LevelDto>,
+}
+
+/// One of the sizes that a file holds.
+#[derive(Clone, Debug, Serialize, TS)]
+pub(crate) struct LevelDto {
+    pub(crate) width_px: u32,
+    pub(crate) height_px: u32,
+    /// Base pixels per pixel.
+    pub(crate) downsample: f64,
+}
+
+/// A file that may be opened.
+#[derive(Clone, Debug, Serialize, TS)]
+pub(crate) struct FileDto {
+    pub(crate) path: String,
+    /// Its own name.
+    pub(crate) title: String,
+    /// The folder that it is in.
+    pub(crate) folder: String,
+}
+
+impl FileDto {
+    /// A file by its path.
+    pub(crate) fn of(path: &Path) -> Self {
+        let words = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+        Self {
+            path: path.to_string_lossy().into_owned(),
+            title: words(path.file_name()),
+            folder: words(path.parent().map(Path::as_os_str)),
+        }
+    }
+}
+
+/// A visible rectangle of a slide, in base pixels.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, TS)]
+#[expect(clippy::struct_field_names, reason = "the unit ends a name, as everywhere")]
+pub(crate) struct ViewDto {
+    pub(crate) x_base_px: u32,
+    pub(crate) y_base_px: u32,
+    pub(crate) width_base_px: u32,
+    pub(crate) height_base_px: u32,
+}
+
+impl From<ViewDto> for ViewRect {
+    fn from(view: ViewDto) -> Self {
+        Self {
+            origin_base_px: [view.x_base_px, view.y_base_px].map(f64::from),
+            size_base_px: [view.width_base_px, view.height_base_px].map(f64::from),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) fn declarations(config: &ts_rs::Config) -> Vec<String> {
+    vec![SlideDto::decl(config), LevelDto::decl(config), FileDto::decl(config), ViewDto::decl(config)]
+}
