@@ -3,9 +3,10 @@
 //! A file is written beside its place under another name, brought to the disk, and renamed: a full disk, a crash
 //! or a loss of power leaves the old one. Held true by the tests below and those of `annotation`.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Who may read a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,11 +17,39 @@ pub(crate) enum Readers {
     AsUsual,
 }
 
+/// How a file was when it was last read or written: another one shows that somebody else wrote it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stamp {
+    modified: Option<SystemTime>,
+    n_byte: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    /// The stamp of a file; none where it is not there.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let meta = std::fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(&meta);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Some(Self { modified: meta.modified().ok(), n_byte: meta.len(), inode })
+    }
+}
+
+/// Keeps other programs of ours from writing in a folder while it lives; none where the folder is missing or
+/// knows no locks.
+pub(crate) fn lock_in(folder: &Path) -> Option<File> {
+    let lock = File::options().create(true).append(true).open(folder.join(".lock")).ok()?;
+    lock.lock().ok()?;
+    Some(lock)
+}
+
 /// Writes a file by way of another name.
 pub(crate) fn write_whole<E: From<io::Error>>(
     path: &Path,
     readers: Readers,
-    write: impl FnOnce(&mut BufWriter<&std::fs::File>) -> Result<(), E>,
+    write: impl FnOnce(&mut BufWriter<&File>) -> Result<(), E>,
 ) -> Result<(), E> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -81,7 +110,7 @@ pub(crate) fn set_aside(path: &Path) -> io::Result<PathBuf> {
 /// A rename counts once the folder is on the disk; where a folder cannot be synchronised, nothing is lost by it.
 fn sync_folder(folder: &Path) {
     if cfg!(unix)
-        && let Ok(folder) = std::fs::File::open(folder)
+        && let Ok(folder) = File::open(folder)
     {
         let _ = folder.sync_all();
     }

@@ -16,6 +16,7 @@ mod feed;
 mod look;
 pub mod measure;
 mod plan;
+mod preferences;
 mod registry;
 pub mod texts;
 mod view;
@@ -31,6 +32,10 @@ pub use feed::{
 pub use look::{Look, LookError, LookTables, Stain, StainView, Tint};
 pub use measure::Measure;
 pub use plan::{TILE_PX, TilePlan};
+pub use preferences::{
+    Preferences, PreferencesDamage, PreferencesError, PreferencesFile, RecentFile, SlidePreferences, Tab,
+    TabView, Theme,
+};
 pub use registry::{OpenedSlide, SlideKey, SlideRegistry};
 pub use view::{ViewRect, read_view, region_of_view};
 pub use workbench::Workbench;

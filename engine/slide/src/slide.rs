@@ -5,6 +5,7 @@
 //! Held true by `tests/slides.rs`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use eosin_core::{Level, Mpp, RgbTile, SlideInfo};
 
@@ -16,7 +17,7 @@ use crate::{id, picture};
 pub struct Slide {
     path: PathBuf,
     info: SlideInfo,
-    source: Source,
+    source: Arc<Source>,
 }
 
 enum Source {
@@ -41,7 +42,7 @@ impl Slide {
     pub fn open(path: &Path) -> Result<Self, SlideError> {
         let open = |source| SlideError::Open { path: path.to_path_buf(), source };
         let (source, info) = open_source(path).map_err(open)?;
-        Ok(Self { path: path.to_path_buf(), info, source })
+        Ok(Self { path: path.to_path_buf(), info, source: Arc::new(source) })
     }
 
     /// States the scale of level 0 where the file does not, or states it wrongly.
@@ -49,6 +50,13 @@ impl Slide {
     pub fn with_mpp(mut self, mpp: Mpp) -> Self {
         self.info.mpp = Some(mpp);
         self
+    }
+
+    /// The same open slide with another scale of level 0, or with none; both read through one handle.
+    #[must_use]
+    pub fn restated(&self, mpp: Option<Mpp>) -> Self {
+        let info = SlideInfo { mpp, ..self.info.clone() };
+        Self { path: self.path.clone(), info, source: Arc::clone(&self.source) }
     }
 
     /// What the slide says about itself, without its name.
@@ -60,7 +68,7 @@ impl Slide {
     ///
     /// May hold patient data (comments, file names, dates): show it only where it was asked for.
     pub fn properties(&self) -> Vec<(String, String)> {
-        match &self.source {
+        match self.source.as_ref() {
             Source::Whole(whole) => whole.properties(),
             Source::Picture(_) => Vec::new(),
         }
@@ -79,7 +87,7 @@ impl Slide {
         if image.sensitive && exposure == Exposure::TissueOnly {
             return Err(SlideError::HiddenImage { name: name.to_owned() });
         }
-        match &self.source {
+        match self.source.as_ref() {
             Source::Whole(whole) => {
                 whole.associated(name, image.size_px).map_err(|source| self.read_error(source))
             }
@@ -95,7 +103,7 @@ impl Slide {
 
     /// Whether the pixels of a level can be had as they are stored.
     pub(crate) fn reads_level(&self, level_idx: usize) -> bool {
-        match &self.source {
+        match self.source.as_ref() {
             Source::Whole(whole) => whole.reads_level(level_idx),
             Source::Picture(_) => true,
         }
@@ -108,7 +116,7 @@ impl Slide {
         origin_base_px: [u32; 2],
         size_px: [u32; 2],
     ) -> Result<RgbTile, SlideError> {
-        match &self.source {
+        match self.source.as_ref() {
             Source::Whole(whole) => {
                 whole.read(level_idx, origin_base_px, size_px).map_err(|source| self.read_error(source))
             }

@@ -11,7 +11,6 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use eosin_core::SlideId;
 use eosin_core::annotation::{Annotation, AnnotationId};
@@ -19,7 +18,7 @@ use eosin_core::annotation::{Annotation, AnnotationId};
 use super::geojson::{self, FEATURES_MAX, FILE_BYTES_MAX, Reading, Refusal};
 use super::undo::{Action, UndoStack};
 use super::{AnnotationError, Feature, derived_annotation_id, on_grid};
-use crate::atomic::{Readers, keep_copy, make_folder, set_aside, write_whole};
+use crate::atomic::{Readers, Stamp, keep_copy, lock_in, make_folder, set_aside, write_whole};
 
 /// A change that a person makes; one step to take back.
 #[derive(Clone, PartialEq, Debug)]
@@ -82,14 +81,6 @@ pub struct Imported {
     pub n_refused: usize,
     /// The first of these, and why.
     pub refused: Vec<Refusal>,
-}
-
-/// How a file was when it was last read or written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    n_byte: u64,
-    inode: u64,
 }
 
 /// The annotations of one slide.
@@ -264,7 +255,7 @@ impl AnnotationBook {
 
     /// Reads the file, or what is left of it.
     fn load(&mut self) -> Result<Opening, AnnotationError> {
-        self.stamp = stamp_of(&self.path);
+        self.stamp = Stamp::of(&self.path);
         let reading = match read_bounded(&self.path) {
             Ok(bytes) => geojson::read(&bytes),
             Err(Unread::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
@@ -318,7 +309,7 @@ impl AnnotationBook {
     /// not on the disk, theirs is copied aside rather than lost.
     fn take_over(&mut self) -> Option<File> {
         let lock = self.path.parent().and_then(lock_in);
-        let now = stamp_of(&self.path);
+        let now = Stamp::of(&self.path);
         if now.is_none() || now == self.stamp {
             return lock;
         }
@@ -348,7 +339,7 @@ impl AnnotationBook {
         })();
         self.state = match written {
             Ok(()) => {
-                self.stamp = stamp_of(&self.path);
+                self.stamp = Stamp::of(&self.path);
                 SaveState::Saved
             }
             Err(source) => {
@@ -433,22 +424,6 @@ fn file_stem(slide: &SlideId) -> String {
         return slide.0.clone();
     }
     derived_annotation_id(&[slide.0.as_bytes()]).0
-}
-
-fn stamp_of(path: &Path) -> Option<Stamp> {
-    let meta = std::fs::metadata(path).ok()?;
-    #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(&meta);
-    #[cfg(not(unix))]
-    let inode = 0;
-    Some(Stamp { modified: meta.modified().ok(), n_byte: meta.len(), inode })
-}
-
-/// Holds the folder's lock while it lives; none where the folder is missing or knows no locks.
-fn lock_in(folder: &Path) -> Option<File> {
-    let lock = File::options().create(true).append(true).open(folder.join(".lock")).ok()?;
-    lock.lock().ok()?;
-    Some(lock)
 }
 
 /// Why a file is not in memory.
