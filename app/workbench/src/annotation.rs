@@ -6,6 +6,7 @@
 
 mod book;
 pub mod geojson;
+mod shelf;
 mod undo;
 
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 pub use book::{AnnotationBook, Edit, Imported, Opening, SaveState};
+pub use shelf::{AnnotationShelf, SharedBook};
 
 /// An annotation as a book and a file hold it.
 #[derive(Clone, PartialEq, Debug)]

@@ -7,8 +7,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use eosin_core::{Hint, error_chain};
-use eosin_slide::SlideError;
+use eosin_slide::{ReadCause, SlideError};
 use serde::Serialize;
+
+use crate::annotation::AnnotationError;
+use crate::preferences::PreferencesError;
 
 /// Why the workbench does not give what was asked. Cheap to clone: several requests may share it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -41,6 +44,12 @@ pub enum WorkbenchError {
     /// The tile does not encode.
     #[error("a tile does not encode: {0}")]
     Encode(Arc<str>),
+    /// Annotations fail.
+    #[error(transparent)]
+    Annotation(#[from] Arc<AnnotationError>),
+    /// What is remembered cannot be read or saved.
+    #[error(transparent)]
+    Preferences(#[from] Arc<PreferencesError>),
     /// A bug: the work stopped without an answer.
     #[error("reading a tile failed unexpectedly")]
     Bug,
@@ -52,10 +61,24 @@ impl From<SlideError> for WorkbenchError {
     }
 }
 
+impl From<AnnotationError> for WorkbenchError {
+    fn from(error: AnnotationError) -> Self {
+        Self::Annotation(Arc::new(error))
+    }
+}
+
+impl From<PreferencesError> for WorkbenchError {
+    fn from(error: PreferencesError) -> Self {
+        Self::Preferences(Arc::new(error))
+    }
+}
+
 impl Hint for WorkbenchError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Slide(error) => error.hint(),
+            Self::Annotation(error) => error.hint(),
+            Self::Preferences(error) => error.hint(),
             Self::NotOpen => Some("open it again"),
             Self::EmptyView => Some("move the slide into view"),
             Self::Unseeable(_) => Some("choose a view that is less long and thin"),
@@ -71,6 +94,7 @@ impl WorkbenchError {
         match self {
             Self::Slide(error) => match error.as_ref() {
                 SlideError::Open { .. } => "slide_open",
+                SlideError::Read { source: ReadCause::Gone, .. } => "slide_gone",
                 SlideError::Read { .. } => "slide_read",
                 SlideError::OutOfBounds { .. } | SlideError::EmptyRegion { .. } => "region_bounds",
                 SlideError::TooLarge { .. } | SlideError::TooFine { .. } => "region_size",
@@ -81,6 +105,16 @@ impl WorkbenchError {
                     "slide_request"
                 }
             },
+            Self::Annotation(error) => match error.as_ref() {
+                AnnotationError::Read { .. } => "annotation_read",
+                AnnotationError::TooLarge { .. } | AnnotationError::NotGeoJson { .. } => "annotation_file",
+                AnnotationError::Write { .. } => "annotation_save",
+                AnnotationError::NoSuch { .. }
+                | AnnotationError::Taken { .. }
+                | AnnotationError::Unsound
+                | AnnotationError::TooMany { .. } => "annotation_edit",
+            },
+            Self::Preferences(_) => "preferences",
             Self::NotOpen => "not_open",
             Self::NoSuchTile { .. } => "no_such_tile",
             Self::EmptyView => "empty_view",

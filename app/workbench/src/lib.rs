@@ -7,6 +7,7 @@
 pub mod annotation;
 mod ask;
 mod atomic;
+mod browse;
 mod cache;
 mod classes;
 pub mod command;
@@ -22,8 +23,11 @@ pub mod texts;
 mod view;
 mod workbench;
 
-pub use annotation::{AnnotationBook, AnnotationError, Edit, Feature, SaveState, new_annotation_id};
+pub use annotation::{
+    AnnotationBook, AnnotationError, AnnotationShelf, Edit, Feature, SaveState, new_annotation_id,
+};
 pub use ask::{SeenView, ViewQuestion};
+pub use browse::{Listing, list_slides};
 pub use classes::{PLAIN_COLOR, default_classes};
 pub use error::{ErrorReport, RecentErrors, WorkbenchError};
 pub use feed::{

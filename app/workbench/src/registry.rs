@@ -4,10 +4,11 @@
 //! counter and no file name. Held true by the tests of `workbench`.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use eosin_core::{Mpp, SlideId};
 use eosin_slide::{Slide, SlideError};
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +24,12 @@ pub struct OpenedSlide {
     pub key: SlideKey,
     /// The file's name, for the person who opened it and nobody else.
     pub title: String,
-    /// The slide.
+    /// Where the file lies, likewise.
+    pub path: PathBuf,
+    /// The slide, with the scale that a person typed where one did.
     pub slide: Slide,
+    /// The scale that the file states.
+    pub file_mpp: Option<Mpp>,
     /// Its tiles.
     pub plan: TilePlan,
 }
@@ -49,11 +54,33 @@ impl SlideRegistry {
     /// # Errors
     /// [`SlideError::Open`].
     pub fn open(&self, path: &Path) -> Result<Arc<OpenedSlide>, SlideError> {
+        self.open_with(path, |_| None)
+    }
+
+    /// As [`SlideRegistry::open`], with the scale that somebody stated for this slide.
+    ///
+    /// # Errors
+    /// [`SlideError::Open`].
+    pub fn open_with(
+        &self,
+        path: &Path,
+        mpp_of: impl FnOnce(&SlideId) -> Option<Mpp>,
+    ) -> Result<Arc<OpenedSlide>, SlideError> {
         let slide = Slide::open(path)?;
+        let file_mpp = slide.info().mpp;
+        let typed = mpp_of(&slide.info().id);
+        let slide = if typed.is_some() { slide.restated(typed) } else { slide };
         let title = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let key = SlideKey(format!("s{}", self.next.fetch_add(1, Ordering::Relaxed)));
         let plan = TilePlan::new(slide.info().base_px());
-        let opened = Arc::new(OpenedSlide { key: key.clone(), title, slide, plan });
+        let opened = Arc::new(OpenedSlide {
+            key: key.clone(),
+            title,
+            path: path.to_path_buf(),
+            slide,
+            file_mpp,
+            plan,
+        });
         self.slides.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&opened));
         Ok(opened)
     }
@@ -61,6 +88,23 @@ impl SlideRegistry {
     /// The slide of a key.
     pub fn get(&self, key: &SlideKey) -> Option<Arc<OpenedSlide>> {
         self.slides.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// States the scale of a slide anew, or takes back what was stated. Tiles do not depend on it and stay.
+    pub fn restate(&self, key: &SlideKey, mpp: Option<Mpp>) -> Option<Arc<OpenedSlide>> {
+        let mut slides = self.slides.write().unwrap_or_else(PoisonError::into_inner);
+        let known = slides.get_mut(key)?;
+        let file_mpp = known.file_mpp;
+        let restated = OpenedSlide {
+            key: key.clone(),
+            title: known.title.clone(),
+            path: known.path.clone(),
+            slide: known.slide.restated(mpp.or(file_mpp)),
+            file_mpp,
+            plan: known.plan,
+        };
+        *known = Arc::new(restated);
+        Some(Arc::clone(known))
     }
 
     /// Forgets a slide; its file closes when the last reader is done.

@@ -5,10 +5,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use eosin_core::{Region, RgbTile};
+use eosin_core::{Mpp, Region, RgbTile, SlideId};
 
 use crate::error::{RecentErrors, WorkbenchError};
 use crate::feed::{FeedOptions, RequestId, TileAddress, TileFeed, TileResult};
+use crate::look::Look;
+use crate::preferences::{Preferences, PreferencesFile, SlidePreferences};
 use crate::registry::{OpenedSlide, SlideKey, SlideRegistry};
 use crate::view::{ViewRect, read_view};
 
@@ -18,6 +20,7 @@ pub struct Workbench {
     slides: SlideRegistry,
     feed: TileFeed,
     errors: Arc<RecentErrors>,
+    preferences: Option<Arc<PreferencesFile>>,
 }
 
 impl Workbench {
@@ -27,15 +30,66 @@ impl Workbench {
     /// When the system starts no thread.
     pub fn new(options: FeedOptions) -> std::io::Result<Self> {
         let errors = Arc::new(RecentErrors::default());
-        Ok(Self { slides: SlideRegistry::default(), feed: TileFeed::new(options)?, errors })
+        let feed = TileFeed::new(options)?;
+        Ok(Self { slides: SlideRegistry::default(), feed, errors, preferences: None })
     }
 
-    /// Opens a slide or picture; may take a moment.
+    /// Remembers recent files and the scales and looks of slides.
+    #[must_use]
+    pub fn remembering(self, preferences: Arc<PreferencesFile>) -> Self {
+        Self { preferences: Some(preferences), ..self }
+    }
+
+    /// What is remembered, where something is.
+    pub fn preferences(&self) -> Option<&Arc<PreferencesFile>> {
+        self.preferences.as_ref()
+    }
+
+    /// Opens a slide or picture; may take a moment. A scale that was typed for it before is stated again.
     ///
     /// # Errors
     /// [`WorkbenchError::Slide`]; also kept among the recent errors.
     pub fn open(&self, path: &Path) -> Result<Arc<OpenedSlide>, WorkbenchError> {
-        self.keep(self.slides.open(path).map_err(WorkbenchError::from))
+        let remembered = |id: &SlideId| self.preferences.as_ref()?.get().slide(id).mpp;
+        let opened = self.keep(self.slides.open_with(path, remembered).map_err(WorkbenchError::from))?;
+        // That something is not remembered does not keep a slide from opening.
+        let _ = self.remember(|preferences| preferences.note_opened(path));
+        Ok(opened)
+    }
+
+    /// States the scale of a slide, or takes back what was stated; remembered for this slide.
+    ///
+    /// # Errors
+    /// [`WorkbenchError::NotOpen`]; [`WorkbenchError::Preferences`], where it holds until the program ends.
+    pub fn state_mpp(&self, key: &SlideKey, mpp: Option<Mpp>) -> Result<Arc<OpenedSlide>, WorkbenchError> {
+        let opened = self.slides.restate(key, mpp).ok_or(WorkbenchError::NotOpen)?;
+        let id = opened.slide.info().id.clone();
+        self.remember(|preferences| {
+            let shown = SlidePreferences { mpp, ..preferences.slide(&id) };
+            preferences.set_slide(&id, shown);
+        })?;
+        Ok(opened)
+    }
+
+    /// How a slide was shown last.
+    ///
+    /// # Errors
+    /// [`WorkbenchError::NotOpen`].
+    pub fn look(&self, key: &SlideKey) -> Result<Look, WorkbenchError> {
+        let id = self.slide(key)?.slide.info().id.clone();
+        Ok(self.preferences.as_ref().map(|preferences| preferences.get().slide(&id).look).unwrap_or_default())
+    }
+
+    /// Remembers how a slide is shown; tiles are asked for with their look.
+    ///
+    /// # Errors
+    /// [`WorkbenchError::NotOpen`], [`WorkbenchError::Preferences`].
+    pub fn set_look(&self, key: &SlideKey, look: Look) -> Result<(), WorkbenchError> {
+        let id = self.slide(key)?.slide.info().id.clone();
+        self.remember(|preferences| {
+            let shown = SlidePreferences { look, ..preferences.slide(&id) };
+            preferences.set_slide(&id, shown);
+        })
     }
 
     /// The slide of a key.
@@ -98,6 +152,13 @@ impl Workbench {
     /// What went wrong lately.
     pub fn errors(&self) -> &RecentErrors {
         &self.errors
+    }
+
+    fn remember(&self, change: impl FnOnce(&mut Preferences)) -> Result<(), WorkbenchError> {
+        match &self.preferences {
+            Some(preferences) => self.keep(preferences.change(change).map_err(WorkbenchError::from)),
+            None => Ok(()),
+        }
     }
 
     fn keep<T>(&self, result: Result<T, WorkbenchError>) -> Result<T, WorkbenchError> {

@@ -159,6 +159,9 @@ pub enum OpenCause {
 /// Why pixels of an open file do not come.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadCause {
+    /// The file was taken away while it was open.
+    #[error("the file is gone")]
+    Gone,
     /// OpenSlide fails.
     #[error("OpenSlide: {message}")]
     OpenSlide {
@@ -231,6 +234,9 @@ impl Hint for SlideError {
             Self::Open { source: OpenCause::WholeSlide, .. } => Some("give it as a slide with a region"),
             Self::Open { source: OpenCause::PictureTooLarge { .. }, .. } => {
                 Some("convert it to a pyramidal TIFF, which is read piece by piece")
+            }
+            Self::Read { source: ReadCause::Gone, .. } => {
+                Some("put the file back or connect its drive again; the slide goes on from there")
             }
             Self::Read { .. } => Some("the file is damaged there; try another region or copy it again"),
             Self::TooLarge { .. } | Self::TooFine { .. } => Some("ask for a smaller region or read finer"),

@@ -125,6 +125,8 @@ impl Slide {
     }
 
     fn read_error(&self, source: ReadCause) -> SlideError {
+        // Whatever the reader says then, this is why.
+        let source = if self.path.exists() { source } else { ReadCause::Gone };
         SlideError::Read { path: self.path.clone(), source }
     }
 }

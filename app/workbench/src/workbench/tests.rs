@@ -95,8 +95,46 @@ fn a_slide_taken_away_or_damaged_while_open_gives_errors_and_no_end() {
         for column in 0..4 {
             match tile(&bench, &opened.key, last, column, 1) {
                 Ok(_) => {}
-                Err(error) => assert_eq!(error.code(), "slide_read"),
+                Err(error) => {
+                    let report = error.report();
+                    assert_eq!(report.code, "slide_gone");
+                    assert!(report.hint.unwrap().contains("put the file back"));
+                }
             }
         }
     }
+}
+
+#[test]
+fn a_typed_scale_and_a_look_are_remembered_by_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plain.tif");
+    write_picture_pyramid(&path, &noise([300, 200]), &PyramidOptions::default()).unwrap();
+    let preferences = || {
+        let (file, damage) = PreferencesFile::open(&folder.path().join("preferences.json")).unwrap();
+        assert_eq!(damage, None);
+        Arc::new(file)
+    };
+    let bench = workbench().remembering(preferences());
+    let opened = bench.open(&path).unwrap();
+    assert_eq!((opened.slide.info().mpp, opened.file_mpp), (None, None));
+    let mpp = Mpp::new(0.5).unwrap();
+    let restated = bench.state_mpp(&opened.key, Some(mpp)).unwrap();
+    assert_eq!(restated.slide.info().mpp, Some(mpp));
+    assert_eq!(bench.slide(&opened.key).unwrap().slide.info().mpp, Some(mpp));
+    let look = Look { gamma: 150, ..Look::default() };
+    bench.set_look(&opened.key, look).unwrap();
+    drop(bench);
+
+    // Another run, another name of the same file.
+    let moved = folder.path().join("moved.tif");
+    std::fs::rename(&path, &moved).unwrap();
+    let bench = workbench().remembering(preferences());
+    let opened = bench.open(&moved).unwrap();
+    assert_eq!((opened.slide.info().mpp, bench.look(&opened.key).unwrap()), (Some(mpp), look));
+    let files = bench.preferences().unwrap().get().recent_files();
+    let known: Vec<_> = files.iter().map(|file| (file.path.clone(), file.exists)).collect();
+    assert_eq!(known, [(moved, true), (path, false)]);
+    assert_eq!(bench.state_mpp(&opened.key, None).unwrap().slide.info().mpp, None);
+    assert!(matches!(bench.state_mpp(&SlideKey("x".into()), None), Err(WorkbenchError::NotOpen)));
 }
