@@ -5,6 +5,8 @@
 //! that is not in the list cannot be called.
 
 pub(crate) mod ask;
+pub(crate) mod cases;
+pub(crate) mod models;
 pub(crate) mod settings;
 pub(crate) mod slides;
 

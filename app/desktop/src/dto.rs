@@ -4,10 +4,14 @@
 //! A type is added to its module's `declarations`, a module to the list below.
 
 mod ask;
+mod cases;
+mod models;
 mod settings;
 mod slides;
 
-pub(crate) use ask::{AnswerEvent, AskDto, ModelDto};
+pub(crate) use ask::{AnswerEvent, AskDto, ChatDto, PictureDto, PictureSourceDto, PreviewDto, SettingsDto};
+pub(crate) use cases::{AuditDto, ChatSummaryDto, ExportDto};
+pub(crate) use models::{DeviceDto, ModelEntryDto, ModelSourceDto, ModelStateDto};
 pub(crate) use settings::{CommandDto, LanguageDto, StartupDto, TextsDto};
 pub(crate) use slides::{FileDto, LevelDto, SlideDto, ViewDto};
 
@@ -51,6 +55,8 @@ mod tests {
             slides::declarations(&config),
             settings::declarations(&config),
             ask::declarations(&config),
+            cases::declarations(&config),
+            models::declarations(&config),
         ];
         let mut text = String::from("// Written from app/desktop/src/dto.rs by its test; do not edit.\n");
         for declaration in declarations.iter().flatten() {

@@ -9,15 +9,16 @@ mod protocol;
 mod stream;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use eosin_casebook::{CaseBook, Opening};
 use eosin_core::DeviceChoice;
 use eosin_session::{AskOptions, BundleSource, Worker};
-use eosin_workbench::{FeedOptions, Workbench};
+use eosin_workbench::chat::Chats;
+use eosin_workbench::models::ModelShelf;
+use eosin_workbench::{ErrorReport, FeedOptions, Workbench, WorkbenchError};
 use tauri::{WebviewUrl, WebviewWindowBuilder};
-
-use crate::stream::Running;
 
 /// What the window starts with.
 #[derive(Clone, Debug, Default)]
@@ -30,15 +31,59 @@ pub struct WindowOptions {
     pub device: DeviceChoice,
     /// Settings of every answer, otherwise than the model's own.
     pub answers: AskOptions,
+    /// Folder of what is kept: case book, library, annotations, preferences.
+    pub data_dir: PathBuf,
 }
 
 /// What every command of the window can reach.
 struct State {
     workbench: Arc<Workbench>,
-    worker: Worker,
+    chats: Chats,
+    shelf: ModelShelf,
     options: WindowOptions,
-    /// The answer that is being made.
-    running: Mutex<Option<Running>>,
+    /// What the person should know of the start: a case book that was mended, or that cannot be written.
+    news: Vec<ErrorReport>,
+    /// The case book of this run where the lasting one cannot be opened.
+    _stopgap: Option<tempfile::TempDir>,
+}
+
+impl State {
+    fn new(options: WindowOptions) -> anyhow::Result<Self> {
+        let workbench =
+            Arc::new(Workbench::new(FeedOptions::default()).context("cannot start the tile feed")?);
+        let mut news = Vec::new();
+        let mut stopgap = None;
+        let book = match CaseBook::open(&options.data_dir.join("casebook.sqlite")) {
+            Ok((book, opening)) => {
+                news.extend(opening_report(&opening));
+                book
+            }
+            Err(error) => {
+                // The window stays useful: answers come, are kept until it closes, and the person knows.
+                news.push(WorkbenchError::from(error).report());
+                let folder = tempfile::tempdir().context("neither the case book nor a folder for it")?;
+                let (book, _) = CaseBook::open(&folder.path().join("casebook.sqlite"))?;
+                stopgap = Some(folder);
+                book
+            }
+        };
+        let worker = Worker::spawn(options.model.clone(), options.device);
+        let chats = Chats::new(Arc::clone(&workbench), Arc::new(book), worker);
+        let shelf = ModelShelf::new(&options.data_dir);
+        Ok(Self { workbench, chats, shelf, options, news, _stopgap: stopgap })
+    }
+}
+
+/// What a person should know of how the case book was found.
+fn opening_report(opening: &Opening) -> Option<ErrorReport> {
+    let Opening::Rebuilt { backup, n_kept, n_lost } = opening else { return None };
+    Some(ErrorReport {
+        code: "case_book_mended".to_owned(),
+        message: format!(
+            "the case book was damaged: {n_kept} entries could be read and are kept, {n_lost} could not"
+        ),
+        hint: Some(format!("the damaged file is kept: {}", backup.display())),
+    })
 }
 
 /// Opens the window and returns when it is closed.
@@ -46,10 +91,8 @@ struct State {
 /// # Errors
 /// Where the machine has no display, or its web view does not start.
 pub fn run(options: WindowOptions) -> anyhow::Result<()> {
-    let workbench = Arc::new(Workbench::new(FeedOptions::default()).context("cannot start the tile feed")?);
-    let tiles = Arc::clone(&workbench);
-    let worker = Worker::spawn(options.model.clone(), options.device);
-    let state = State { workbench, worker, options, running: Mutex::new(None) };
+    let state = State::new(options)?;
+    let tiles = Arc::clone(&state.workbench);
     tauri::Builder::default()
         .register_asynchronous_uri_scheme_protocol("slide", move |_, request, responder| {
             protocol::serve(&tiles, request.uri().path(), move |response| responder.respond(response));

@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use eosin_casebook::CaseError;
 use eosin_core::{Hint, error_chain};
+use eosin_session::SessionError;
 use eosin_slide::{ReadCause, SlideError};
 use serde::Serialize;
 
@@ -38,6 +40,31 @@ pub enum WorkbenchError {
     /// The model cannot take a view of this shape.
     #[error("the model cannot see this view: {0}")]
     Unseeable(Arc<str>),
+    /// The model, or a question to it, fails.
+    #[error(transparent)]
+    Session(Arc<SessionError>),
+    /// The case book fails.
+    #[error(transparent)]
+    Case(Arc<CaseError>),
+    /// The chat has no such question.
+    #[error("the chat has no such question")]
+    NoSuchQuestion,
+    /// More pictures than a question takes.
+    #[error("a question about {n} pictures: at most {most} are sent")]
+    TooManyPictures {
+        /// Pictures chosen.
+        n: usize,
+        /// Pictures allowed.
+        most: usize,
+    },
+    /// Something that the program keeps for the user cannot be written.
+    #[error("cannot keep {what}: {cause}")]
+    Keep {
+        /// What it is.
+        what: &'static str,
+        /// Why.
+        cause: Arc<str>,
+    },
     /// Nobody waits for the answer any more.
     #[error("the request was withdrawn")]
     Cancelled,
@@ -61,6 +88,12 @@ impl From<SlideError> for WorkbenchError {
     }
 }
 
+impl From<CaseError> for WorkbenchError {
+    fn from(error: CaseError) -> Self {
+        Self::Case(Arc::new(error))
+    }
+}
+
 impl From<AnnotationError> for WorkbenchError {
     fn from(error: AnnotationError) -> Self {
         Self::Annotation(Arc::new(error))
@@ -77,6 +110,11 @@ impl Hint for WorkbenchError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Slide(error) => error.hint(),
+            Self::Session(error) => error.hint(),
+            Self::Case(error) => error.hint(),
+            Self::NoSuchQuestion => Some("open the chat again"),
+            Self::TooManyPictures { .. } => Some("remove some of them"),
+            Self::Keep { .. } => Some("look whether the disk is full, and who may write to the data folder"),
             Self::Annotation(error) => error.hint(),
             Self::Preferences(error) => error.hint(),
             Self::NotOpen => Some("open it again"),
@@ -105,6 +143,16 @@ impl WorkbenchError {
                     "slide_request"
                 }
             },
+            Self::Session(error) => match error.as_ref() {
+                SessionError::Unloaded => "no_model",
+                SessionError::Memory { .. } => "memory",
+                SessionError::Context { .. } => "context",
+                _ => "model",
+            },
+            Self::Case(_) => "case_book",
+            Self::NoSuchQuestion => "no_such_question",
+            Self::TooManyPictures { .. } => "too_many_pictures",
+            Self::Keep { .. } => "keep",
             Self::Annotation(error) => match error.as_ref() {
                 AnnotationError::Read { .. } => "annotation_read",
                 AnnotationError::TooLarge { .. } | AnnotationError::NotGeoJson { .. } => "annotation_file",

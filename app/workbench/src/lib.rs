@@ -1,21 +1,26 @@
 //! The application without a window.
 //!
 //! Entry point: [`Workbench`]. It opens slides under opaque keys ([`SlideRegistry`]), serves their tiles as
-//! JPEG to a deep-zoom viewer ([`TileFeed`], laid out by [`TilePlan`]), turns the current view into pixels for
-//! a model ([`read_view`]), and keeps the last errors in the form a window shows ([`RecentErrors`]).
+//! JPEG to a deep-zoom viewer ([`TileFeed`], laid out by [`TilePlan`]), turns views into exactly the pixels that a
+//! model sees ([`PictureSource`] → [`SeenPicture`]), and keeps the last errors in the form a window shows
+//! ([`RecentErrors`]). [`chat::Chats`] asks, answers and keeps; [`models`] are to choose from; [`command`] and
+//! [`texts`] are what every window says and offers.
 
 pub mod annotation;
-mod ask;
 mod atomic;
 mod browse;
 mod cache;
+pub mod chat;
 mod classes;
 pub mod command;
 mod encode;
 mod error;
 mod feed;
+mod fields;
 mod look;
 pub mod measure;
+pub mod models;
+mod picture;
 mod plan;
 mod preferences;
 mod registry;
@@ -26,7 +31,6 @@ mod workbench;
 pub use annotation::{
     AnnotationBook, AnnotationError, AnnotationShelf, Edit, Feature, SaveState, new_annotation_id,
 };
-pub use ask::{SeenView, ViewQuestion};
 pub use browse::{Listing, list_slides};
 pub use classes::{PLAIN_COLOR, default_classes};
 pub use error::{ErrorReport, RecentErrors, WorkbenchError};
@@ -35,6 +39,7 @@ pub use feed::{
 };
 pub use look::{Look, LookError, LookTables, Stain, StainView, Tint};
 pub use measure::Measure;
+pub use picture::{MOST_PICTURES, MOST_PIXELS, PictureSource, SeenPicture, small_jpeg};
 pub use plan::{TILE_PX, TilePlan};
 pub use preferences::{
     Preferences, PreferencesDamage, PreferencesError, PreferencesFile, RecentFile, SlidePreferences, Tab,

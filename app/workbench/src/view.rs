@@ -17,6 +17,17 @@ pub struct ViewRect {
     pub size_base_px: [f64; 2],
 }
 
+impl ViewRect {
+    /// The part of the slide that a region covers; none where its scale is not relative to the slide.
+    pub fn of_region(region: &Region) -> Option<Self> {
+        let RegionScale::Downsample(downsample) = region.scale else { return None };
+        Some(Self {
+            origin_base_px: region.origin_base_px.map(f64::from),
+            size_base_px: region.size_px.map(|side| f64::from(side) * downsample),
+        })
+    }
+}
+
 /// The region that a view shows, in at most `budget_px` pixels.
 ///
 /// # Errors

@@ -26,6 +26,7 @@ pub fn run(args: Args, _printer: &Printer) -> anyhow::Result<()> {
         model: settings.source(),
         device: settings.device.value,
         answers: args.answer.options(&settings),
+        data_dir: crate::environment::data_dir(),
     })
 }
 

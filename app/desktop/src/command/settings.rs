@@ -7,14 +7,14 @@ use eosin_workbench::command::COMMANDS;
 use eosin_workbench::texts::{Language, Texts};
 
 use super::Managed;
-use crate::dto::{CommandDto, FileDto, LanguageDto, StartupDto, TextsDto};
+use crate::dto::{CommandDto, ErrorDto, FileDto, LanguageDto, StartupDto, TextsDto};
 
 /// What the demonstration model knows to answer.
 const SUGGESTIONS: &[&str] = &[
-    "Describe this field.",
-    "Which tissue pattern dominates here?",
-    "Which inflammatory cell dominates?",
-    "Are there mitotic figures?",
+    "Describe the image.",
+    "What is the best diagnosis?",
+    "Which inflammatory cells are seen?",
+    "Which organ is this?",
 ];
 
 /// What the page starts with.
@@ -35,6 +35,7 @@ pub(crate) fn startup(state: Managed<'_>) -> StartupDto {
         files: state.options.files.iter().map(|path| FileDto::of(path)).collect(),
         recent: Vec::new(),
         suggestions: suggestions.iter().map(ToString::to_string).collect(),
+        news: state.news.iter().cloned().map(ErrorDto::from).collect(),
     }
 }
 

@@ -6,7 +6,7 @@ use eosin_workbench::command::Command;
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::FileDto;
+use super::{ErrorDto, FileDto};
 
 /// What the page starts with.
 #[derive(Clone, Debug, Serialize, TS)]
@@ -22,6 +22,8 @@ pub(crate) struct StartupDto {
     /// Files opened before, the last first.
     pub(crate) recent: Vec<FileDto>,
     pub(crate) suggestions: Vec<String>,
+    /// What the person should know of the start.
+    pub(crate) news: Vec<ErrorDto>,
 }
 
 /// The words of one language.

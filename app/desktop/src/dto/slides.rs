@@ -70,6 +70,15 @@ pub(crate) struct ViewDto {
     pub(crate) height_base_px: u32,
 }
 
+impl ViewDto {
+    /// A part of a slide; what lies outside the slide's corner is cut off.
+    pub(crate) fn of(view: ViewRect) -> Self {
+        let [x_base_px, y_base_px] = view.origin_base_px.map(|side| side.max(0.0) as u32);
+        let [width_base_px, height_base_px] = view.size_base_px.map(|side| side.max(1.0).round() as u32);
+        Self { x_base_px, y_base_px, width_base_px, height_base_px }
+    }
+}
+
 impl From<ViewDto> for ViewRect {
     fn from(view: ViewDto) -> Self {
         Self {

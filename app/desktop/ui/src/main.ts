@@ -5,7 +5,9 @@ import { invoke } from "@tauri-apps/api/core";
 import { commands } from "./commands";
 import { showError } from "./notice";
 import "./palette";
-import { beginAsk } from "./panel/ask";
+import { askPanel } from "./panel/ask";
+import { beginCases } from "./panel/cases";
+import { model } from "./panel/models";
 import "./shortcuts";
 import { beginSide } from "./side";
 import { beginOpening, openPaths, showRecent } from "./stage/opening";
@@ -29,10 +31,13 @@ async function start(): Promise<void> {
   beginTabs();
   beginOpening();
   beginScale();
-  beginAsk(startup);
+  askPanel.begin(startup.suggestions);
+  beginCases();
   commands.begin(startup.commands);
   useTexts(startup.texts);
   showRecent(startup.recent);
+  model.begin();
+  for (const report of startup.news) showError(report);
   document.body.classList.add("ready");
   await openPaths(startup.files.map((file) => file.path));
 }

@@ -14,12 +14,19 @@ interface Kept {
   hidden: boolean;
 }
 
+const calls: ((panel: Panel) => void)[] = [];
 let kept: Kept = { panel: "ask", width_px: 400, hidden: false };
+
+/** Calls when a panel comes to the front. */
+export function onPanel(call: (panel: Panel) => void): void {
+  calls.push(call);
+}
 
 /** Brings a panel to the front. */
 export function showPanel(panel: Panel): void {
   kept = { ...kept, panel, hidden: false };
   draw();
+  for (const call of calls) call(panel);
 }
 
 /** The panel in front; null while the side is hidden. */

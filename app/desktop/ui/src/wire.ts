@@ -78,7 +78,11 @@ files: Array<FileDto>,
 /**
  * Files opened before, the last first.
  */
-recent: Array<FileDto>, suggestions: Array<string>, };
+recent: Array<FileDto>, suggestions: Array<string>, 
+/**
+ * What the person should know of the start.
+ */
+news: Array<ErrorDto>, };
 
 export type TextsDto = { 
 /**
@@ -106,24 +110,152 @@ keys: Array<string>,
  */
 needs: string, };
 
-export type ModelDto = { name: string, device: string, 
-/**
- * What must stand beside its answers.
- */
-notice: string, };
+export type PictureSourceDto = { "kind": "view", slide: string, view: ViewDto, } | { "kind": "whole", slide: string, } | { "kind": "tile", slide: string, view: ViewDto, } | { "kind": "file", path: string, } | { "kind": "kept", chat: number, turn: number, index: number, };
+
+export type SettingsDto = { greedy: boolean, temperature: number | null, top_k: number | null, top_p: number | null, repetition_penalty: number | null, seed: number | null, max_tokens: number | null, };
 
 export type AskDto = { 
 /**
- * Number of the turn, chosen by the page: names it when it is stopped.
+ * The chat; a new one without.
  */
-turn: number, 
+chat: number | null, 
 /**
- * Handle of the slide.
+ * The answer that it follows.
  */
-slide: string, view: ViewDto, question: string, 
+parent: number | null, question: string, 
 /**
  * Choices of a multiple-choice question; empty for an open one.
  */
-options: Array<string>, };
+choices: Array<string>, 
+/**
+ * `plain`, `cot` or `cod`; as the model wants to be asked without.
+ */
+style: string | null, 
+/**
+ * Instructions in place of the style's own.
+ */
+system: string | null, pictures: Array<PictureSourceDto>, settings: SettingsDto, };
 
-export type AnswerEvent = { "kind": "seen", picture_url: string, width_px: number, height_px: number, n_token: number, um_per_px: number | null, } | { "kind": "prefilled", n_token: number, secs: number, } | { "kind": "reasoning", delta: string, } | { "kind": "answer", delta: string, } | { "kind": "done", reason: string, n_token: number, token_per_sec: number, first_token_secs: number, device: string, } | { "kind": "failed", error: ErrorDto, };
+export type PictureDto = { 
+/**
+ * Address of the picture: exactly the pixels in a preview, a small copy in a chat.
+ */
+url: string, 
+/**
+ * Width and height that the model takes.
+ */
+width_px: number, height_px: number, n_token: number, 
+/**
+ * Scale of the pixels that the model takes.
+ */
+um_per_px: number | null, 
+/**
+ * Name of the slide or file.
+ */
+title: string | null, 
+/**
+ * Content hash of the slide, where the picture is from one.
+ */
+slide_id: string | null, 
+/**
+ * The part of the slide.
+ */
+view: ViewDto | null, };
+
+export type PreviewDto = { pictures: Array<PictureDto>, 
+/**
+ * Tokens that the context holds.
+ */
+n_context: number, };
+
+export type AnswerEvent = { "kind": "began", chat: number | null, turn: number | null, answer: number | null, 
+/**
+ * Names the answer when it is stopped.
+ */
+run: number, pictures: Array<PictureDto>, } | { "kind": "unkept", error: ErrorDto, } | { "kind": "planned", n_prompt: number, n_context: number, max_tokens: number, } | { "kind": "prefilled", n_token: number, secs: number, } | { "kind": "reasoning", delta: string, } | { "kind": "answer", delta: string, } | { "kind": "done", reason: string, figures: FiguresDto, option_probabilities: Array<number> | null, } | { "kind": "failed", error: ErrorDto, };
+
+export type FiguresDto = { n_prompt: number | null, n_generated: number | null, n_context: number | null, first_token_secs: number | null, reasoning_secs: number | null, tokens_per_sec: number | null, total_secs: number | null, };
+
+export type AnswerDto = { id: number, 
+/**
+ * `running`, `finished` or `interrupted`.
+ */
+state: string, 
+/**
+ * `end_of_turn`, `stop_string`, `max_tokens`, `context_full`, `cancelled`, `failed`.
+ */
+reason: string, reasoning: string, answer: string, option_probabilities: Array<number> | null, error: string | null, model: string, device: string, settings: SettingsDto, figures: FiguresDto, };
+
+export type TurnDto = { id: number, parent: number | null, question: string, choices: Array<string>, style: string, system: string | null, pictures: Array<PictureDto>, 
+/**
+ * Ids of this question's versions, this one among them, oldest first.
+ */
+versions: Array<number>, answers: Array<AnswerDto>, 
+/**
+ * Which of the answers is shown.
+ */
+shown: number, };
+
+export type ChatDto = { id: number, title: string, turns: Array<TurnDto>, };
+
+export type ChatSummaryDto = { id: number, title: string, 
+/**
+ * When something was last said in it, UTC, RFC 3339.
+ */
+last_at: string, n_turn: number, n_image: number, 
+/**
+ * The words that were searched for, with those around them.
+ */
+snippet: string | null, };
+
+export type ExportDto = { chat: number, 
+/**
+ * `markdown`, `pdf` or `json`.
+ */
+format: string, 
+/**
+ * Whether names of slides may leave the record.
+ */
+names: boolean, };
+
+export type AuditDto = { whole: boolean, message: string, };
+
+export type ModelSourceDto = { "kind": "demo" } | { "kind": "files", model: string, mmproj: string | null, };
+
+export type ModelEntryDto = { source: ModelSourceDto, 
+/**
+ * The model's own name; the file's where it cannot be opened.
+ */
+name: string, 
+/**
+ * Where it lies; nothing for what is built in.
+ */
+place: string | null, licence: string | null, notice: string | null, weight_bytes: number | null, needed_bytes: number | null, 
+/**
+ * Whether that much is free now.
+ */
+fits: boolean | null, n_context: number | null, sees: boolean | null, 
+/**
+ * Why it cannot be chosen.
+ */
+error: ErrorDto | null, };
+
+export type DeviceDto = { 
+/**
+ * `cpu`, `wgpu:0`, `cuda:0`; `auto` for the best.
+ */
+choice: string, name: string, };
+
+export type ModelStateDto = { "kind": "loading" } | { "kind": "ready", name: string, device: string, 
+/**
+ * What must stand beside its answers.
+ */
+notice: string | null, sees: boolean, n_context: number, 
+/**
+ * `plain`, `cot` or `cod`: how it wants to be asked.
+ */
+style: string, 
+/**
+ * How tokens are chosen unless the person says otherwise; 0 is greedy.
+ */
+temperature: number, max_tokens: number, load_secs: number, } | { "kind": "failed", error: ErrorDto, } | { "kind": "unloaded" };

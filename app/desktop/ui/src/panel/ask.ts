@@ -1,123 +1,34 @@
-// Questions and answers: one turn a card, streamed, stopped, kept.
+// Questions and answers: the chat that is shown, the field to ask in, and the answer that is being made.
 
 import { Channel, invoke } from "@tauri-apps/api/core";
 
 import { commands } from "../commands";
-import { element, make } from "../dom";
-import { showError } from "../notice";
+import { element, make, makeButton } from "../dom";
+import { asReport, showError, trying } from "../notice";
 import { stage } from "../stage/stage";
-import type { AnswerEvent, AskDto, ErrorDto, ModelDto, StartupDto } from "../wire";
+import { onLanguage, text } from "../texts";
+import type { AnswerDto, AnswerEvent, AskDto, ChatDto, PictureDto, PictureSourceDto, SettingsDto, TurnDto } from "../wire";
+import { model } from "./models";
+import { showPanel } from "../side";
+import { Tray } from "./tray";
+import { TurnCard, type TurnHooks } from "./turn";
 
-/** One question with its answer as it grows. Text arrives many times a frame and is drawn once a frame. */
-class TurnCard {
-  readonly root = make("article", "turn");
-  private readonly picture = make("img");
-  private readonly seen = make("p", "seen");
-  private readonly reasoningBox = make("details", "reasoning");
-  private readonly reasoningTitle = make("summary", "", "Reasoning…");
-  private readonly reasoningText = make("div");
-  private readonly answerBox = make("div", "answer", "");
-  private readonly cost = make("p", "cost", "Reading the view…");
-  private reasoning = "";
-  private answer = "";
-  private drawing = false;
-  private readonly begun = performance.now();
-  private reasonedSecs: number | null = null;
-
-  constructor(question: string, onReturn: () => void) {
-    const asked = make("div", "asked");
-    const words = make("div");
-    words.append(make("p", "question", question), this.seen);
-    this.picture.alt = "The view that was asked about";
-    this.picture.hidden = true;
-    this.picture.title = "Return to this view";
-    this.picture.addEventListener("click", onReturn);
-    asked.append(this.picture, words);
-    this.reasoningBox.append(this.reasoningTitle, this.reasoningText);
-    this.reasoningBox.hidden = true;
-    this.answerBox.hidden = true;
-    this.root.append(asked, this.reasoningBox, this.answerBox, this.cost);
-  }
-
-  /** Takes one event; returns whether it was the last. */
-  take(event: AnswerEvent): boolean {
-    switch (event.kind) {
-      case "seen": {
-        this.picture.src = event.picture_url;
-        this.picture.hidden = false;
-        const scale = event.um_per_px === null ? "" : ` · ${event.um_per_px.toFixed(2)} µm/px`;
-        this.seen.textContent = `${event.width_px} × ${event.height_px} px · ${event.n_token} tokens${scale}`;
-        return false;
-      }
-      case "prefilled":
-        this.cost.textContent = "Thinking…";
-        return false;
-      case "reasoning":
-        this.reasoning += event.delta;
-        break;
-      case "answer":
-        this.reasonedSecs ??= (performance.now() - this.begun) / 1000;
-        this.answer += event.delta;
-        break;
-      case "done": {
-        const stopped = event.reason === "stopped" ? "stopped · " : event.reason === "length" ? "cut at the length limit · " : "";
-        this.cost.textContent = `${stopped}${event.n_token} tokens · ${event.token_per_sec.toFixed(1)} tokens/s · first after ${event.first_token_secs.toFixed(2)} s · ${event.device}`;
-        this.draw();
-        return true;
-      }
-      case "failed":
-        this.fail(event.error);
-        return true;
-    }
-    this.drawSoon();
-    return false;
-  }
-
-  fail(error: ErrorDto): void {
-    this.root.classList.add("failed");
-    this.answer = error.hint ? `${error.message}\n${error.hint}` : error.message;
-    this.cost.textContent = "";
-    this.draw();
-  }
-
-  private drawSoon(): void {
-    if (this.drawing) return;
-    this.drawing = true;
-    requestAnimationFrame(() => this.draw());
-  }
-
-  private draw(): void {
-    this.drawing = false;
-    if (this.reasoning) {
-      this.reasoningBox.hidden = false;
-      this.reasoningText.textContent = this.reasoning.trim();
-      this.reasoningTitle.textContent = this.reasonedSecs === null ? "Reasoning…" : `Reasoned for ${this.reasonedSecs.toFixed(1)} s`;
-    }
-    const answer = this.answer.trim();
-    this.answerBox.hidden = answer === "";
-    const letter = /^[A-Z](?=$|[.)]\s)/.exec(answer)?.[0];
-    if (letter && !this.root.classList.contains("failed")) {
-      const choice = this.choices.get(letter);
-      this.answerBox.replaceChildren(make("span", "letter", letter), choice ?? answer.slice(1).replace(/^[.)]\s*/, ""));
-    } else {
-      this.answerBox.textContent = answer;
-    }
-  }
-
-  /** Letter → text of the offered choices, so that "B" is shown with its words. */
-  choices = new Map<string, string>();
-}
-
-class AskPanel {
+class AskPanel implements TurnHooks {
   private readonly turns = element("turns");
   private readonly question = element<HTMLTextAreaElement>("question");
   private readonly options = element<HTMLTextAreaElement>("options");
   private readonly send = element<HTMLButtonElement>("send");
-  private readonly stop = element<HTMLButtonElement>("stop");
-  private running: number | null = null;
-  private nextTurn = 0;
+  private readonly stopButton = element<HTMLButtonElement>("stop");
+  private readonly tray = new Tray(() => this.refresh());
+  private cards: TurnCard[] = [];
+  private chat: number | null = null;
+  /** The answer that is being made: its card, and its name once it has one. */
+  private running: { card: TurnCard; run: number | null } | null = null;
+  /** Stop was pressed before the answer had a name. */
+  private stopSoon = false;
+  private title = "";
 
-  constructor() {
+  begin(suggestions: string[]): void {
     element("composer").addEventListener("submit", (event) => {
       event.preventDefault();
       void this.ask(this.question.value);
@@ -129,72 +40,273 @@ class AskPanel {
       }
     });
     this.question.addEventListener("input", () => this.refresh());
-    this.stop.addEventListener("click", () => void this.halt());
-  }
-
-  suggest(questions: string[]): void {
-    const buttons = questions.map((question) => {
-      const button = make("button", "", question);
-      button.type = "button";
-      button.addEventListener("click", () => void this.ask(question));
-      return button;
+    this.stopButton.addEventListener("click", () => this.halt());
+    element("add-region").addEventListener("click", () => this.tray.addView(stage.selection()?.bounds ?? null));
+    element("add-whole").addEventListener("click", () => void this.tray.addWhole());
+    element("add-files").addEventListener("click", () => void this.tray.addFiles());
+    element("add-view").addEventListener("click", () => this.tray.addView(stage.view()));
+    commands.on("ask", () => {
+      showPanel("ask");
+      this.question.focus();
     });
+    commands.on("ask-region", () => {
+      showPanel("ask");
+      this.tray.addView(stage.selection()?.bounds ?? null);
+      this.question.focus();
+    });
+    commands.on("ask-slide", () => {
+      showPanel("ask");
+      void this.tray.addWhole();
+      this.question.focus();
+    });
+    commands.on("add-view", () => {
+      showPanel("ask");
+      this.tray.addView(stage.view());
+    });
+    commands.on("stop", () => this.halt());
+    commands.on("regenerate", () => {
+      const last = this.cards.at(-1);
+      if (last) this.again(last.turn);
+    });
+    commands.on("new-chat", () => {
+      showPanel("ask");
+      this.show(null);
+      this.question.focus();
+    });
+    stage.onChange(() => this.refresh());
+    model.onChange(() => {
+      this.refresh();
+      void this.tray.refresh();
+    });
+    onLanguage(() => {
+      for (const card of this.cards) card.draw();
+      this.refresh();
+    });
+    const buttons = suggestions.map((question) => makeButton("suggestion", question, () => void this.ask(question)));
     element("suggestions").replaceChildren(...buttons);
+    this.refresh();
   }
 
-  async halt(): Promise<void> {
-    if (this.running !== null) await invoke("stop", { turn: this.running });
+  /** Shows a chat of the case book, or an empty one. */
+  show(chat: ChatDto | null): void {
+    this.chat = chat?.id ?? null;
+    this.title = chat?.title ?? "";
+    this.cards = (chat?.turns ?? []).map((turn) => new TurnCard(turn, this));
+    this.turns.replaceChildren(...this.cards.map((card) => card.root));
+    this.turns.scrollTop = this.turns.scrollHeight;
+    this.tray.reset();
+    this.refresh();
   }
 
-  refresh(): void {
+  /** Shows a kept chat; the one that is shown stays where it cannot be read. */
+  async open(id: number): Promise<void> {
+    const chat = await trying(() => invoke<ChatDto>("chat", { id }));
+    if (chat) this.show(chat);
+  }
+
+  /** The chat that is shown. */
+  current(): number | null {
+    return this.chat;
+  }
+
+  isBusy(): boolean {
+    return this.running !== null;
+  }
+
+  goTo(picture: PictureDto): void {
+    if (picture.view === null || picture.slide_id === null) return;
+    void stage.show({ id: picture.slide_id }, picture.view).then((shown) => {
+      if (!shown) showError({ code: "not_open", message: text("ask.slide-not-open", { title: picture.title ?? "" }), hint: text("ask.open-slide-again") });
+    });
+  }
+
+  again(turn: TurnDto): void {
+    const card = this.cards.find((each) => each.turn === turn);
+    if (!card || this.chat === null || this.running) return;
+    const chat = this.chat;
+    turn.answers.push(this.emptyAnswer());
+    turn.shown = turn.answers.length - 1;
+    // What followed another answer belongs to that one.
+    this.dropAfter(card);
+    void this.hear(card, (channel) => invoke("ask_again", { chat, turn: turn.id, settings: this.settings(), channel }));
+  }
+
+  edit(turn: TurnDto, question: string): void {
+    const at = this.cards.findIndex((each) => each.turn === turn);
+    if (at < 0 || this.chat === null || this.running) return;
+    const chat = this.chat;
+    const pictures = turn.pictures.map((_, index): PictureSourceDto => ({ kind: "kept", chat, turn: turn.id, index }));
+    const fresh: TurnDto = { ...turn, question, answers: [this.emptyAnswer()], shown: 0, versions: [...turn.versions] };
+    const card = new TurnCard(fresh, this);
+    const old = this.cards[at];
+    if (old) this.dropAfter(old);
+    old?.root.replaceWith(card.root);
+    this.cards[at] = card;
+    const request: AskDto = {
+      chat,
+      parent: turn.parent,
+      question,
+      choices: turn.choices,
+      style: turn.style === "" ? null : turn.style,
+      system: turn.system,
+      pictures,
+      settings: this.settings(),
+    };
+    void this.hear(card, (channel) => invoke("ask", { request, channel }));
+  }
+
+  showAnswer(turn: TurnDto, at: number): void {
+    void this.select(turn.id, turn.answers[at]?.id ?? null);
+  }
+
+  showVersion(_turn: TurnDto, version: number): void {
+    void this.select(version, null);
+  }
+
+  private async select(turn: number, answer: number | null): Promise<void> {
+    if (this.chat === null || this.running) return;
+    const chat = await trying(() => invoke<ChatDto>("show_version", { chat: this.chat, turn, answer }));
+    if (!chat) return;
+    const top = this.turns.scrollTop;
+    this.show(chat);
+    this.turns.scrollTop = top;
+  }
+
+  private dropAfter(card: TurnCard): void {
+    const at = this.cards.indexOf(card);
+    for (const later of this.cards.splice(at + 1)) later.root.remove();
+  }
+
+  private emptyAnswer(): AnswerDto {
+    const figures = { n_prompt: null, n_generated: null, n_context: null, first_token_secs: null, reasoning_secs: null, tokens_per_sec: null, total_secs: null };
+    return { id: 0, state: "running", reason: "", reasoning: "", answer: "", option_probabilities: null, error: null, model: model.name(), device: "", settings: this.settings(), figures };
+  }
+
+  private halt(): void {
+    if (!this.running) return;
+    if (this.running.run === null) this.stopSoon = true;
+    else void invoke("stop", { run: this.running.run });
+  }
+
+  private refresh(): void {
     const busy = this.running !== null;
-    commands.need("answering", busy);
-    this.stop.hidden = !busy;
+    this.stopButton.hidden = !busy;
     this.send.hidden = busy;
-    this.send.disabled = stage.slide() === null || this.question.value.trim() === "";
+    this.send.disabled = this.question.value.trim() === "" || !model.isReady();
+    element("turns-empty").hidden = this.cards.length > 0;
+    element("suggestions").hidden = !model.isReady() || this.tray.sources().length === 0;
+    element("chat-title").textContent = this.title || text("command.new-chat");
+    element<HTMLButtonElement>("add-region").disabled = stage.selection() === null;
+    for (const id of ["add-whole", "add-view"]) element<HTMLButtonElement>(id).disabled = stage.slide() === null;
+    commands.need("answering", busy);
+    commands.need("answer", !busy && this.chat !== null && this.cards.length > 0);
   }
 
-  private async ask(text: string): Promise<void> {
-    const question = text.trim();
-    const view = stage.view();
-    const slide = stage.slide();
-    if (!question || slide === null || view === null || this.running !== null) return;
-    const options = this.options.value.split("\n").map((line) => line.trim()).filter((line) => line !== "");
-    const turn = this.nextTurn++;
-    const card = new TurnCard(question, () => void stage.show({ handle: slide.handle, path: slide.path }, view));
-    options.forEach((option, idx) => card.choices.set(String.fromCharCode(65 + idx), option));
-    element("turns-empty").hidden = true;
+  /** What the settings' fields say; empty ones are as the model likes. */
+  private settings(): SettingsDto {
+    const value = (id: string): number | null => {
+      const field = element<HTMLInputElement>(id);
+      const typed = Number.parseFloat(field.value);
+      return field.value.trim() === "" || !Number.isFinite(typed) ? null : typed;
+    };
+    const whole = (id: string): number | null => {
+      const typed = value(id);
+      return typed === null ? null : Math.max(0, Math.round(typed));
+    };
+    const temperature = value("set-temperature");
+    return {
+      greedy: temperature === 0,
+      temperature: temperature === 0 ? null : temperature,
+      top_k: whole("set-top-k"),
+      top_p: value("set-top-p"),
+      repetition_penalty: value("set-penalty"),
+      seed: whole("set-seed"),
+      max_tokens: whole("set-max-tokens"),
+    };
+  }
+
+  private async ask(typed: string): Promise<void> {
+    const question = typed.trim();
+    if (!question || this.running || !model.isReady()) return;
+    const choices = this.options.value.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+    const style = element<HTMLSelectElement>("set-style").value;
+    const system = element<HTMLTextAreaElement>("set-system").value.trim();
+    const parent = this.cards.at(-1)?.answer?.id ?? null;
+    const request: AskDto = {
+      chat: this.chat,
+      parent: this.chat === null || parent === 0 ? null : parent,
+      question,
+      choices,
+      style: style === "" ? null : style,
+      system: system === "" ? null : system,
+      pictures: this.tray.sources(),
+      settings: this.settings(),
+    };
+    const turn: TurnDto = { id: 0, parent: request.parent, question, choices, style, system: request.system, pictures: this.tray.pictures(), versions: [], answers: [this.emptyAnswer()], shown: 0 };
+    const card = new TurnCard(turn, this);
+    this.cards.push(card);
     this.turns.append(card.root);
     this.question.value = "";
-    this.running = turn;
+    this.tray.sent();
+    const sent = await this.hear(card, (channel) => invoke("ask", { request, channel }));
+    if (!sent && this.question.value === "") this.question.value = question;
+  }
+
+  /** Hears an answer to its end; says whether the question was sent at all. */
+  private async hear(card: TurnCard, ask: (channel: Channel<AnswerEvent>) => Promise<unknown>): Promise<boolean> {
+    this.running = { card, run: null };
+    this.stopSoon = false;
+    card.draw();
     this.refresh();
     const channel = new Channel<AnswerEvent>();
-    const ended = () => {
+    let ended = false;
+    const end = () => {
+      if (ended) return;
+      ended = true;
       this.running = null;
       this.refresh();
     };
     channel.onmessage = (event) => {
       const atEnd = this.turns.scrollHeight - this.turns.scrollTop - this.turns.clientHeight < 80;
-      if (card.take(event)) ended();
+      if (event.kind === "began") this.began(card, event);
+      if (event.kind === "unkept") showError(event.error);
+      if (card.take(event)) end();
       // Follow the text only where the reader has not scrolled away.
       if (atEnd) this.turns.scrollTop = this.turns.scrollHeight;
     };
-    const request: AskDto = { turn, slide: slide.handle, view, question, options };
     this.turns.scrollTop = this.turns.scrollHeight;
     try {
-      await invoke("ask", { request, channel });
+      await ask(channel);
+      return true;
     } catch (error) {
-      card.fail(error as ErrorDto);
-      ended();
+      card.fail(asReport(error));
+      end();
+      return false;
     }
+  }
+
+  private began(card: TurnCard, event: AnswerEvent & { kind: "began" }): void {
+    if (this.running?.card === card) this.running.run = event.run;
+    if (this.stopSoon) void invoke("stop", { run: event.run });
+    if (event.chat !== null && this.chat === null) {
+      this.chat = event.chat;
+      this.title = card.turn.question;
+    }
+    if (event.turn !== null && event.turn !== card.turn.id) {
+      card.turn.id = event.turn;
+      card.turn.versions.push(event.turn);
+    }
+    if (event.pictures.length > 0) card.turn.pictures = event.pictures;
+    card.draw();
+    this.refresh();
   }
 }
 
-export function beginAsk(startup: StartupDto): void {
-  const panel = new AskPanel();
-  panel.suggest(startup.suggestions);
-  stage.onChange(() => panel.refresh());
-  commands.on("stop", () => void panel.halt());
-  commands.on("ask", () => element("question").focus());
-  invoke<ModelDto>("model").then((model) => (element("model").textContent = `${model.name} · ${model.device}`), showError);
+export const askPanel = new AskPanel();
+
+/** A line that stands for nothing to show. */
+export function makeEmpty(title: string, words: string): HTMLElement {
+  const empty = make("div", "panel-empty");
+  empty.append(make("p", "empty-title", title), make("p", "quiet", words));
+  return empty;
 }
