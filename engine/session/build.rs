@@ -1,12 +1,16 @@
-//! Builds the demonstration model into the program where the repository has it.
+//! Builds the demonstration models into the program where the repository has them.
 
 use std::path::Path;
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(eosin_demo)");
-    let demo = "../../assets/demo/vlm/manifest.toml";
-    println!("cargo::rerun-if-changed={demo}");
-    if Path::new(demo).is_file() {
-        println!("cargo::rustc-cfg=eosin_demo");
+    for (flag, demo) in [
+        ("eosin_demo", "../../assets/demo/vlm/manifest.toml"),
+        ("eosin_demo_clip", "../../assets/demo/clip/manifest.toml"),
+    ] {
+        println!("cargo::rustc-check-cfg=cfg({flag})");
+        println!("cargo::rerun-if-changed={demo}");
+        if Path::new(demo).is_file() {
+            println!("cargo::rustc-cfg={flag}");
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! Tiles and texts to [`Embedding`]s: a CLIP model with all that belongs to it.
 //!
 //! A model may lie in five ways: an Eosin bundle, a Hugging Face folder, an `open_clip` folder, or one
-//! weight file of either make. [`ClipBundle::open`] looks at what is there, says what it decided
-//! ([`ClipBundle::summary`]) and checks the small files; [`ClipBundle::load`] unpacks the weights onto a
-//! device. The name in an embedding is a hash over weights, activation and preprocessing, for a change of
+//! weight file of either make; and a demonstration is built into the program. [`ClipBundle::open`] looks at what
+//! is there, says what it decided ([`ClipBundle::summary`]) and checks the small files; [`ClipBundle::load`]
+//! unpacks the weights onto a device. The name in an embedding is a hash over weights, activation and preprocessing, for a change of
 //! any of them moves every vector. Held true by `tests/parity_clip.rs`.
 
 use std::path::{Path, PathBuf};
@@ -76,6 +76,9 @@ pub enum EmbedError {
         /// What is wrong with it.
         source: DeviceError,
     },
+    /// The program was built without its demonstration.
+    #[error("this program was built without the demonstration CLIP")]
+    NoDemo,
     /// A text was to be embedded by a model that came without a tokenizer.
     #[error("the model came without a tokenizer, so that texts cannot be embedded")]
     NoTokenizer,
@@ -99,6 +102,7 @@ impl Hint for EmbedError {
             Self::NoModel { .. } => Some(
                 "give a folder saved by transformers or open_clip, an Eosin bundle, or one .pt or .safetensors file",
             ),
+            Self::NoDemo => Some("name a model with `--model` or `--clip`"),
             Self::Manifest { source } => source.hint(),
             Self::Weights { source } => source.hint(),
             Self::Clip { source } => source.hint(),
@@ -110,6 +114,16 @@ impl Hint for EmbedError {
             Self::Json { .. } | Self::OtherKind { .. } | Self::Readback { .. } => None,
         }
     }
+}
+
+/// Where a CLIP model is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum ClipSource {
+    /// The demonstration built into the program.
+    #[default]
+    Demo,
+    /// A folder, or one weight file.
+    Path(PathBuf),
 }
 
 /// How a file of weights is read.
@@ -161,6 +175,8 @@ pub struct ClipBundle {
     preprocess: Preprocess,
     words: Words,
     model: Arc<str>,
+    name: String,
+    notice: Option<String>,
 }
 
 impl std::fmt::Debug for ClipBundle {
@@ -183,8 +199,7 @@ impl ClipBundle {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_with(path: &Path, options: &ClipOptions) -> Result<Self, EmbedError> {
-        let clip = |source| EmbedError::Clip { source };
-        let (file, container) = find_weights(path)?;
+        let (file, container, manifest) = find_weights(path)?;
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
         let open = |file: &Path| -> Result<Box<dyn WeightSource>, WeightError> {
             Ok(match container {
@@ -194,22 +209,87 @@ impl ClipBundle {
             })
         };
         let weights = open(&file).map_err(|source| EmbedError::Weights { source })?;
+        let files = weight_files(&file, container)?;
+        let hash = weights_hash(&files).map_err(|source| EmbedError::Manifest { source })?;
+        let bundle = Self::assemble(weights, &hash, SmallFiles::Folder(folder), options)?;
+        Ok(bundle.described(manifest))
+    }
+
+    /// Opens what a source points at.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_source(source: &ClipSource) -> Result<Self, EmbedError> {
+        Self::open_source_with(source, &ClipOptions::default())
+    }
+
+    /// Opens what a source points at and overrides what its files say.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_source_with(source: &ClipSource, options: &ClipOptions) -> Result<Self, EmbedError> {
+        match source {
+            ClipSource::Demo => Self::demo(options),
+            ClipSource::Path(path) => Self::open_with(path, options),
+        }
+    }
+
+    /// The demonstration built into the program.
+    #[cfg(not(eosin_demo_clip))]
+    fn demo(_options: &ClipOptions) -> Result<Self, EmbedError> {
+        Err(EmbedError::NoDemo)
+    }
+
+    /// The demonstration built into the program.
+    #[cfg(eosin_demo_clip)]
+    fn demo(options: &ClipOptions) -> Result<Self, EmbedError> {
+        macro_rules! demo {
+            ($name:literal) => {
+                ($name, include_bytes!(concat!("../../../assets/demo/clip/", $name)).as_slice())
+            };
+        }
+        const WEIGHTS: &[u8] = include_bytes!("../../../assets/demo/clip/weights.gguf");
+        let files = [
+            demo!("config.json"),
+            demo!("preprocessor_config.json"),
+            demo!("tokenizer_config.json"),
+            demo!("vocab.json"),
+            demo!("merges.txt"),
+        ];
+        // Part of the binary: nothing to verify, and no copy is made.
+        let weights = Gguf::from_bytes(bytes::Bytes::from_static(WEIGHTS));
+        let weights = weights.map_err(|source| EmbedError::Weights { source })?;
+        let manifest = Manifest::from_text(include_str!("../../../assets/demo/clip/manifest.toml"));
+        let manifest = manifest.map_err(|source| EmbedError::Manifest { source })?;
+        let hash = bytes_hash(&[WEIGHTS]);
+        let bundle = Self::assemble(Box::new(weights), &hash, SmallFiles::Memory(&files), options)?;
+        Ok(bundle.described(Some(manifest)))
+    }
+
+    /// Puts a model together from its weights and the small files beside them.
+    fn assemble(
+        weights: Box<dyn WeightSource>,
+        hash: &str,
+        files: SmallFiles<'_>,
+        options: &ClipOptions,
+    ) -> Result<Self, EmbedError> {
+        let clip = |source| EmbedError::Clip { source };
         let style = Style::detect(&*weights).map_err(clip)?;
         let (config, mut activation_source, preprocess) = match style {
             Style::HuggingFace => {
-                let Some(json) = read_json(&folder.join("config.json"))? else {
+                let Some(json) = files.json("config.json")? else {
                     let cause = "these weights need their config.json beside them";
-                    return Err(EmbedError::NoModel { cause, path: folder.to_owned() });
+                    return Err(EmbedError::NoModel { cause, path: files.path("") });
                 };
                 let config = Config::from_hf(&json).map_err(clip)?;
-                let preprocess = match read_json(&folder.join("preprocessor_config.json"))? {
+                let preprocess = match files.json("preprocessor_config.json")? {
                     Some(json) => Preprocess::from_hf(&json, &config.vision).map_err(clip)?,
                     None => Preprocess::standard(&config.vision, CropRounding::Down),
                 };
                 (config, ActivationSource::Stated, preprocess)
             }
             Style::OpenClip => {
-                let json = read_json(&folder.join("open_clip_config.json"))?;
+                let json = files.json("open_clip_config.json")?;
                 let part = |key| json.as_ref().and_then(|json| json.get(key));
                 let config = Config::from_open_clip(&*weights, part("model_cfg")).map_err(clip)?;
                 let preprocess = match part("preprocess_cfg") {
@@ -236,18 +316,36 @@ impl ClipBundle {
                 };
                 Words::Ready(Box::new(tokenizer))
             }
-            None => match read_tokenizer(folder, config.text.n_context) {
+            None => match files.tokenizer(config.text.n_context) {
                 Ok(Some(tokenizer)) => Words::Ready(Box::new(tokenizer)),
                 Ok(None) => Words::Absent,
                 Err(EmbedError::Clip { source: ClipError::Tokenizer { cause } }) => Words::Unusable(cause),
                 Err(error) => return Err(error),
             },
         };
-        let files = weight_files(&file, container)?;
-        let hash = weights_hash(&files).map_err(|source| EmbedError::Manifest { source })?;
         let measures = format!("{config:?} {preprocess:?}");
         let model = bytes_hash(&[b"clip", hash.as_bytes(), measures.as_bytes()]).into();
-        Ok(Self { weights, style, config, activation_source, preprocess, words, model })
+        let name = format!("CLIP {}/{}", config.vision.image_px, config.vision.patch_px);
+        Ok(Self { weights, style, config, activation_source, preprocess, words, model, name, notice: None })
+    }
+
+    /// Takes over what a manifest says of the model.
+    fn described(mut self, manifest: Option<Manifest>) -> Self {
+        if let Some(Manifest { name, notice, .. }) = manifest {
+            self.name = name;
+            self.notice = Some(notice).filter(|notice| !notice.is_empty());
+        }
+        self
+    }
+
+    /// A name for people: never a path.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What must be said with what the model finds.
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
     }
 
     /// The measures of the model.
@@ -413,7 +511,7 @@ fn read_floats(tensor: Tensor<2>) -> Result<Vec<f32>, EmbedError> {
 
 /// The weights of the model at `path`, which is what the container's `open` takes: a folder only for
 /// safetensors.
-fn find_weights(path: &Path) -> Result<(PathBuf, Container), EmbedError> {
+fn find_weights(path: &Path) -> Result<(PathBuf, Container, Option<Manifest>), EmbedError> {
     let none = |cause| EmbedError::NoModel { cause, path: path.to_owned() };
     if path.is_file() {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
@@ -423,19 +521,21 @@ fn find_weights(path: &Path) -> Result<(PathBuf, Container), EmbedError> {
             "gguf" => Container::Gguf,
             _ => return Err(none("the file is none of .safetensors, .pt, .pth, .bin, .ckpt and .gguf")),
         };
-        return Ok((path.to_owned(), container));
+        return Ok((path.to_owned(), container, None));
     }
     if !path.is_dir() {
         return Err(none("there is no such file or folder"));
     }
+    let mut manifest = None;
     if path.join(MANIFEST).is_file() {
-        let manifest = Manifest::open(path).map_err(|source| EmbedError::Manifest { source })?;
-        if manifest.kind != BundleKind::Clip {
+        let found = Manifest::open(path).map_err(|source| EmbedError::Manifest { source })?;
+        if found.kind != BundleKind::Clip {
             return Err(EmbedError::OtherKind { path: path.to_owned() });
         }
+        manifest = Some(found);
     }
     if ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| path.join(name).is_file()) {
-        return Ok((path.to_owned(), Container::Safetensors));
+        return Ok((path.to_owned(), Container::Safetensors, manifest));
     }
     for (name, container) in [
         ("open_clip_model.safetensors", Container::Safetensors),
@@ -445,7 +545,7 @@ fn find_weights(path: &Path) -> Result<(PathBuf, Container), EmbedError> {
     ] {
         let file = path.join(name);
         if file.is_file() {
-            return Ok((file, container));
+            return Ok((file, container, manifest));
         }
     }
     let mut checkpoints = Vec::new();
@@ -455,7 +555,7 @@ fn find_weights(path: &Path) -> Result<(PathBuf, Container), EmbedError> {
         }
     }
     match <[PathBuf; 1]>::try_from(checkpoints) {
-        Ok([file]) => find_weights(&file),
+        Ok([file]) => find_weights(&file).map(|(file, container, _)| (file, container, manifest)),
         Err(files) if files.is_empty() => Err(none("the folder holds no weights")),
         Err(_many) => Err(none("the folder holds several weight files; give one of them")),
     }
@@ -490,36 +590,72 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, EmbedError> {
     Ok(files)
 }
 
-fn read_json(path: &Path) -> Result<Option<Value>, EmbedError> {
-    if !path.is_file() {
-        return Ok(None);
+/// The small files of a model: in a folder, or in memory.
+#[derive(Clone, Copy)]
+enum SmallFiles<'a> {
+    Folder(&'a Path),
+    #[cfg_attr(not(eosin_demo_clip), expect(dead_code, reason = "the demonstration alone is in memory"))]
+    Memory(&'a [(&'a str, &'static [u8])]),
+}
+
+impl SmallFiles<'_> {
+    /// Where errors are said to be.
+    fn path(self, name: &str) -> PathBuf {
+        match self {
+            Self::Folder(folder) if name.is_empty() => folder.to_owned(),
+            Self::Folder(folder) => folder.join(name),
+            Self::Memory(_) => PathBuf::from(name),
+        }
     }
-    let text = read_text(path, MAX_TEXT_BYTES).map_err(|source| EmbedError::Manifest { source })?;
-    let parsed = serde_json::from_str(&text);
-    parsed.map(Some).map_err(|source| EmbedError::Json { path: path.to_owned(), source })
+
+    /// A text file, where there is one.
+    fn text(self, name: &str) -> Result<Option<String>, EmbedError> {
+        match self {
+            Self::Folder(folder) => {
+                let path = folder.join(name);
+                if !path.is_file() {
+                    return Ok(None);
+                }
+                read_text(&path, MAX_TEXT_BYTES).map(Some).map_err(|source| EmbedError::Manifest { source })
+            }
+            Self::Memory(files) => {
+                let file = files.iter().find(|(own, _)| *own == name);
+                Ok(file.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()))
+            }
+        }
+    }
+
+    fn json(self, name: &str) -> Result<Option<Value>, EmbedError> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let parsed = serde_json::from_str(&text);
+        parsed.map(Some).map_err(|source| EmbedError::Json { path: self.path(name), source })
+    }
+
+    /// The tokenizer, if there is one.
+    fn tokenizer(self, n_context: usize) -> Result<Option<ClipTokenizer>, EmbedError> {
+        let built = if let Some(json) = self.text("tokenizer.json")? {
+            ClipTokenizer::from_json(json.as_bytes(), n_context)
+        } else if let (Some(vocab), Some(merges)) = (self.text("vocab.json")?, self.text("merges.txt")?) {
+            ClipTokenizer::from_vocab_and_merges(&vocab, &merges, n_context)
+        } else if let Some(original) = self.text("bpe_simple_vocab_16e6.txt")? {
+            ClipTokenizer::from_merges(&original, n_context)
+        } else {
+            return Ok(None);
+        };
+        built.map(Some).map_err(|source| EmbedError::Clip { source })
+    }
 }
 
 /// The tokenizer at a path or in a folder, if there is one.
 fn read_tokenizer(path: &Path, n_context: usize) -> Result<Option<ClipTokenizer>, EmbedError> {
-    let read =
-        |path: &Path| read_text(path, MAX_TEXT_BYTES).map_err(|source| EmbedError::Manifest { source });
-    let built = if path.is_dir() {
-        let [json, vocab, merges, original] =
-            ["tokenizer.json", "vocab.json", "merges.txt", "bpe_simple_vocab_16e6.txt"]
-                .map(|name| path.join(name));
-        if json.is_file() {
-            ClipTokenizer::from_json(read(&json)?.as_bytes(), n_context)
-        } else if vocab.is_file() && merges.is_file() {
-            ClipTokenizer::from_vocab_and_merges(&read(&vocab)?, &read(&merges)?, n_context)
-        } else if original.is_file() {
-            ClipTokenizer::from_merges(&read(&original)?, n_context)
-        } else {
-            return Ok(None);
-        }
-    } else if path.extension().is_some_and(|extension| extension == "txt") {
-        ClipTokenizer::from_merges(&read(path)?, n_context)
+    if path.is_dir() {
+        return SmallFiles::Folder(path).tokenizer(n_context);
+    }
+    let text = read_text(path, MAX_TEXT_BYTES).map_err(|source| EmbedError::Manifest { source })?;
+    let built = if path.extension().is_some_and(|extension| extension == "txt") {
+        ClipTokenizer::from_merges(&text, n_context)
     } else {
-        ClipTokenizer::from_json(read(path)?.as_bytes(), n_context)
+        ClipTokenizer::from_json(text.as_bytes(), n_context)
     };
     built.map(Some).map_err(|source| EmbedError::Clip { source })
 }
