@@ -8,6 +8,7 @@ pub(crate) mod ask;
 pub(crate) mod cases;
 pub(crate) mod models;
 pub(crate) mod settings;
+pub(crate) mod similar;
 pub(crate) mod slides;
 
 /// What every command is handed.

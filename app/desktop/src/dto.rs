@@ -7,12 +7,17 @@ mod ask;
 mod cases;
 mod models;
 mod settings;
+mod similar;
 mod slides;
 
 pub(crate) use ask::{AnswerEvent, AskDto, ChatDto, PictureDto, PictureSourceDto, PreviewDto, SettingsDto};
 pub(crate) use cases::{AuditDto, ChatSummaryDto, ExportDto};
 pub(crate) use models::{DeviceDto, ModelEntryDto, ModelSourceDto, ModelStateDto};
 pub(crate) use settings::{CommandDto, LanguageDto, StartupDto, TextsDto};
+pub(crate) use similar::{
+    FaultDto, HitDto, IndexProgressDto, LabelDto, LabelEvent, LabelsDto, LibraryDto, QueryDto, SearchDto, SearchResultDto,
+    SourceDto,
+};
 pub(crate) use slides::{FileDto, LevelDto, SlideDto, ViewDto};
 
 use eosin_workbench::{ErrorReport, WorkbenchError};
@@ -57,6 +62,7 @@ mod tests {
             ask::declarations(&config),
             cases::declarations(&config),
             models::declarations(&config),
+            similar::declarations(&config),
         ];
         let mut text = String::from("// Written from app/desktop/src/dto.rs by its test; do not edit.\n");
         for declaration in declarations.iter().flatten() {

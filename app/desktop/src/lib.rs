@@ -15,9 +15,11 @@ use anyhow::Context as _;
 use eosin_casebook::{CaseBook, Opening};
 use eosin_core::DeviceChoice;
 use eosin_session::{AskOptions, BundleSource, Worker};
+use eosin_library::{AnnotationsOf, ClipSource};
 use eosin_workbench::chat::Chats;
+use eosin_workbench::finder::{Finder, FinderOptions};
 use eosin_workbench::models::ModelShelf;
-use eosin_workbench::{ErrorReport, FeedOptions, Workbench, WorkbenchError};
+use eosin_workbench::{AnnotationBook, ErrorReport, FeedOptions, Workbench, WorkbenchError};
 use tauri::{WebviewUrl, WebviewWindowBuilder};
 
 /// What the window starts with.
@@ -31,6 +33,10 @@ pub struct WindowOptions {
     pub device: DeviceChoice,
     /// Settings of every answer, otherwise than the model's own.
     pub answers: AskOptions,
+    /// Where the library of similar images is: a folder, or `postgres://…`.
+    pub library: String,
+    /// The model behind it.
+    pub clip: ClipSource,
     /// Folder of what is kept: case book, library, annotations, preferences.
     pub data_dir: PathBuf,
 }
@@ -40,6 +46,7 @@ struct State {
     workbench: Arc<Workbench>,
     chats: Chats,
     shelf: ModelShelf,
+    finder: Finder,
     options: WindowOptions,
     /// What the person should know of the start: a case book that was mended, or that cannot be written.
     news: Vec<ErrorReport>,
@@ -70,7 +77,24 @@ impl State {
         let worker = Worker::spawn(options.model.clone(), options.device);
         let chats = Chats::new(Arc::clone(&workbench), Arc::new(book), worker);
         let shelf = ModelShelf::new(&options.data_dir);
-        Ok(Self { workbench, chats, shelf, options, news, _stopgap: stopgap })
+        let finder = Finder::new(FinderOptions {
+            library: options.library.clone(),
+            clip: options.clip.clone(),
+            device: options.device,
+        });
+        Ok(Self { workbench, chats, shelf, finder, options, news, _stopgap: stopgap })
+    }
+}
+
+impl State {
+    /// Where the library finds what somebody marked on a slide.
+    fn annotations(&self) -> AnnotationsOf {
+        let folder = self.options.data_dir.join("annotations");
+        // A book that cannot be read marks nothing: the slide is indexed all the same.
+        Arc::new(move |slide| {
+            let opened = AnnotationBook::open(&folder, slide);
+            opened.map(|(book, _)| book.list().cloned().collect()).unwrap_or_default()
+        })
     }
 }
 

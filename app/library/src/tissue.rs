@@ -114,7 +114,7 @@ fn otsu(values: impl Iterator<Item = u8>) -> u8 {
     let n: u64 = counts.iter().sum();
     let total: u64 = counts.iter().zip(0..).map(|(count, value)| count * value).sum();
     let (mut n_low, mut sum_low, mut best, mut best_variance) = (0, 0, 0, 0.0);
-    for (count, value) in counts.iter().zip(0_u8..) {
+    for (count, value) in counts.iter().zip(0..=u8::MAX) {
         n_low += count;
         sum_low += count * u64::from(value);
         if n_low == 0 || n_low == n {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use eosin_casebook::CaseError;
 use eosin_core::{Hint, error_chain};
+use eosin_library::LibraryError;
 use eosin_session::SessionError;
 use eosin_slide::{ReadCause, SlideError};
 use serde::Serialize;
@@ -46,6 +47,15 @@ pub enum WorkbenchError {
     /// The case book fails.
     #[error(transparent)]
     Case(Arc<CaseError>),
+    /// The library fails.
+    #[error(transparent)]
+    Library(Arc<LibraryError>),
+    /// The library has no such item.
+    #[error("this picture is no longer in the library")]
+    NoSuchItem,
+    /// Two indexings would be in each other's way.
+    #[error("the library is being filled")]
+    Indexing,
     /// The chat has no such question.
     #[error("the chat has no such question")]
     NoSuchQuestion,
@@ -112,6 +122,9 @@ impl Hint for WorkbenchError {
             Self::Slide(error) => error.hint(),
             Self::Session(error) => error.hint(),
             Self::Case(error) => error.hint(),
+            Self::Library(error) => error.hint(),
+            Self::NoSuchItem => Some("search again"),
+            Self::Indexing => Some("wait until it is done, or stop it"),
             Self::NoSuchQuestion => Some("open the chat again"),
             Self::TooManyPictures { .. } => Some("remove some of them"),
             Self::Keep { .. } => Some("look whether the disk is full, and who may write to the data folder"),
@@ -150,6 +163,12 @@ impl WorkbenchError {
                 _ => "model",
             },
             Self::Case(_) => "case_book",
+            Self::Library(error) => match error.as_ref() {
+                LibraryError::Stopped => "cancelled",
+                _ => "library",
+            },
+            Self::NoSuchItem => "no_such_item",
+            Self::Indexing => "indexing",
             Self::NoSuchQuestion => "no_such_question",
             Self::TooManyPictures { .. } => "too_many_pictures",
             Self::Keep { .. } => "keep",

@@ -17,6 +17,7 @@ mod encode;
 mod error;
 mod feed;
 mod fields;
+pub mod finder;
 mod look;
 pub mod measure;
 pub mod models;

@@ -8,6 +8,7 @@ import "./palette";
 import { askPanel } from "./panel/ask";
 import { beginCases } from "./panel/cases";
 import { model } from "./panel/models";
+import { beginSimilar } from "./panel/similar";
 import "./shortcuts";
 import { beginSide } from "./side";
 import { beginOpening, openPaths, showRecent } from "./stage/opening";
@@ -33,6 +34,7 @@ async function start(): Promise<void> {
   beginScale();
   askPanel.begin(startup.suggestions);
   beginCases();
+  beginSimilar();
   commands.begin(startup.commands);
   useTexts(startup.texts);
   showRecent(startup.recent);

@@ -259,3 +259,77 @@ style: string,
  * How tokens are chosen unless the person says otherwise; 0 is greedy.
  */
 temperature: number, max_tokens: number, load_secs: number, } | { "kind": "failed", error: ErrorDto, } | { "kind": "unloaded" };
+
+export type SourceDto = { id: number, title: string, path: string, n_item: number, };
+
+export type LibraryDto = { model: string, 
+/**
+ * What happened when it was opened, where that is news.
+ */
+notice: string | null, n_item: number, n_done: number, tags: Array<string>, 
+/**
+ * Names of stains, as in `choice.stain.NAME`.
+ */
+stains: Array<string>, sources: Array<SourceDto>, };
+
+export type FaultDto = { title: string, reason: string, };
+
+export type IndexProgressDto = { 
+/**
+ * `running`, `paused`, `done`, `stopped` or `failed`.
+ */
+state: string, n_done: number, n_total: number, 
+/**
+ * Files that were there already, unchanged.
+ */
+n_skipped: number, n_fault: number, faults: Array<FaultDto>, tiles_per_sec: number | null, secs_left: number | null, 
+/**
+ * Why it failed.
+ */
+error: string | null, };
+
+export type QueryDto = { "kind": "view", slide: string, view: ViewDto, } | { "kind": "words", words: string, } | { "kind": "file", path: string, } | { "kind": "item", item: number, };
+
+export type SearchDto = { query: QueryDto, tags: Array<string>, stain: string | null, only_slide: string | null, except_slide: string | null, n: number, };
+
+export type HitDto = { item: number, 
+/**
+ * Cosine, −1…1.
+ */
+score: number, title: string, path: string, slide_id: string | null, 
+/**
+ * Where on the slide; none for a whole picture.
+ */
+view: ViewDto | null, um_per_px: number | null, tags: Array<string>, stain: string, 
+/**
+ * Whether somebody said so; else it is a guess.
+ */
+stain_stated: boolean, 
+/**
+ * Address of a small copy.
+ */
+url: string, };
+
+export type SearchResultDto = { hits: Array<HitDto>, model: string, secs: number, };
+
+export type LabelEvent = { n_done: number, n_total: number, };
+
+export type LabelDto = { name: string, 
+/**
+ * As in CSS.
+ */
+color: string, 
+/**
+ * Of the tissue, 0…1.
+ */
+share: number, };
+
+export type LabelsDto = { 
+/**
+ * Handle of the slide.
+ */
+slide: string, model: string, n_tile: number, classes: Array<LabelDto>, 
+/**
+ * Address of the picture that lies over the slide.
+ */
+url: string, };
