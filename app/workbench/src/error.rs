@@ -14,6 +14,7 @@ use eosin_slide::{ReadCause, SlideError};
 use serde::Serialize;
 
 use crate::annotation::AnnotationError;
+use crate::figure::FigureError;
 use crate::preferences::PreferencesError;
 
 /// Why the workbench does not give what was asked. Cheap to clone: several requests may share it.
@@ -87,6 +88,9 @@ pub enum WorkbenchError {
     /// What is remembered cannot be read or saved.
     #[error(transparent)]
     Preferences(#[from] Arc<PreferencesError>),
+    /// A figure is not made.
+    #[error(transparent)]
+    Figure(#[from] Arc<FigureError>),
     /// A bug: the work stopped without an answer.
     #[error("reading a tile failed unexpectedly")]
     Bug,
@@ -110,6 +114,12 @@ impl From<AnnotationError> for WorkbenchError {
     }
 }
 
+impl From<FigureError> for WorkbenchError {
+    fn from(error: FigureError) -> Self {
+        Self::Figure(Arc::new(error))
+    }
+}
+
 impl From<PreferencesError> for WorkbenchError {
     fn from(error: PreferencesError) -> Self {
         Self::Preferences(Arc::new(error))
@@ -130,6 +140,7 @@ impl Hint for WorkbenchError {
             Self::Keep { .. } => Some("look whether the disk is full, and who may write to the data folder"),
             Self::Annotation(error) => error.hint(),
             Self::Preferences(error) => error.hint(),
+            Self::Figure(error) => error.hint(),
             Self::NotOpen => Some("open it again"),
             Self::EmptyView => Some("move the slide into view"),
             Self::Unseeable(_) => Some("choose a view that is less long and thin"),
@@ -182,6 +193,12 @@ impl WorkbenchError {
                 | AnnotationError::TooMany { .. } => "annotation_edit",
             },
             Self::Preferences(_) => "preferences",
+            Self::Figure(error) => match error.as_ref() {
+                FigureError::Stopped => "cancelled",
+                FigureError::Write { .. } => "figure_save",
+                FigureError::Slide(_) => "slide_read",
+                FigureError::Size { .. } | FigureError::View | FigureError::Format { .. } => "figure_request",
+            },
             Self::NotOpen => "not_open",
             Self::NoSuchTile { .. } => "no_such_tile",
             Self::EmptyView => "empty_view",

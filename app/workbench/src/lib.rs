@@ -17,6 +17,7 @@ mod encode;
 mod error;
 mod feed;
 mod fields;
+mod figure;
 pub mod finder;
 mod look;
 pub mod measure;
@@ -38,6 +39,7 @@ pub use error::{ErrorReport, RecentErrors, WorkbenchError};
 pub use feed::{
     FeedOptions, FeedStats, RequestId, Tile, TileAddress, TileBytes, TileFeed, TileFormat, TileResult,
 };
+pub use figure::{Corner, FIGURE_PX_MAX, FigureError, FigureRequest, export_figure, export_figure_watched};
 pub use look::{Look, LookError, LookTables, Stain, StainView, Tint};
 pub use measure::Measure;
 pub use picture::{MOST_PICTURES, MOST_PIXELS, PictureSource, SeenPicture, small_jpeg};

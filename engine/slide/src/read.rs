@@ -55,7 +55,23 @@ impl Slide {
         if region.slide != self.info().id {
             return Err(SlideError::WrongSlide);
         }
-        self.read_scaled(region.origin_base_px, region.size_px, self.downsample_of(region.scale)?)
+        let origin = region.origin_base_px.map(f64::from);
+        self.read_scaled(origin, region.size_px, self.downsample_of(region.scale)?)
+    }
+
+    /// As [`Slide::read`], from a corner that may lie within a base pixel: pieces of a picture that is larger
+    /// than one reading join without a seam.
+    ///
+    /// # Errors
+    /// As [`Slide::read`].
+    pub fn read_at(
+        &self,
+        origin_base_px: [f64; 2],
+        size_px: [u32; 2],
+        downsample: f64,
+    ) -> Result<RgbTile, SlideError> {
+        let downsample = self.downsample_of(RegionScale::Downsample(downsample))?;
+        self.read_scaled(origin_base_px, size_px, downsample)
     }
 
     /// Reads pixels of one level as they are stored; beyond the slide they are white.
@@ -86,7 +102,7 @@ impl Slide {
         if inside.contains(&0) {
             return Ok(white(size_px));
         }
-        let tile = self.read_scaled(origin_base_px, inside, level.downsample)?;
+        let tile = self.read_scaled(origin_base_px.map(f64::from), inside, level.downsample)?;
         Ok(crop(&tile, [0, 0], size_px))
     }
 
@@ -102,13 +118,13 @@ impl Slide {
         }
         let downsample = (f64::from(longest_px) / f64::from(max_px)).max(1.0);
         let size_px = base_px.map(|side| ((f64::from(side) / downsample).round() as u32).max(1));
-        self.read_scaled([0, 0], size_px, downsample)
+        self.read_scaled([0.0, 0.0], size_px, downsample)
     }
 
     /// Reads `size_px` pixels of `downsample` base pixels each.
     fn read_scaled(
         &self,
-        origin_base_px: [u32; 2],
+        origin_base_px: [f64; 2],
         size_px: [u32; 2],
         downsample: f64,
     ) -> Result<RgbTile, SlideError> {
@@ -116,10 +132,12 @@ impl Slide {
         let slide_px = self.info().base_px();
         let size_base_px = size_px.map(|side| f64::from(side) * downsample);
         let fits = |k: usize| {
-            let overhang = f64::from(origin_base_px[k]) + size_base_px[k] - f64::from(slide_px[k]);
-            origin_base_px[k] < slide_px[k] && overhang < downsample.max(1.0)
+            let overhang = origin_base_px[k] + size_base_px[k] - f64::from(slide_px[k]);
+            // Written so that NaN fits nowhere.
+            (0.0..f64::from(slide_px[k])).contains(&origin_base_px[k]) && overhang < downsample.max(1.0)
         };
         if !(fits(0) && fits(1)) {
+            let origin_base_px = origin_base_px.map(|side| side as u32);
             return Err(SlideError::OutOfBounds { origin_base_px, size_base_px, slide_px });
         }
 
@@ -130,7 +148,7 @@ impl Slide {
         // Interpolation looks at two pixels beyond; averaging at none.
         let margin = if enlarges { 2.0 } else { 0.0 };
         let plan = |k: usize| {
-            let corner = f64::from(origin_base_px[k]) / level.downsample;
+            let corner = origin_base_px[k] / level.downsample;
             let first = (corner.floor() - margin).max(0.0);
             let n_level_px = f64::from(level.size_px[k]);
             // A level a little shorter than base / downsample still gives its last pixel.
