@@ -7,5 +7,6 @@ pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod embed;
 pub(crate) mod open;
+pub(crate) mod review;
 pub(crate) mod slide;
 pub(crate) mod train;

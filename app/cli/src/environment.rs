@@ -29,6 +29,13 @@ pub(crate) fn data_dir() -> PathBuf {
         .unwrap_or_else(|| own(PathBuf::from(".")))
 }
 
+/// The language of the words in windows, as the system's locale says.
+#[cfg(feature = "reviewer")]
+pub(crate) fn language() -> eosin_workbench::texts::Language {
+    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(read);
+    eosin_workbench::texts::Language::from_locale(&locale.unwrap_or_default())
+}
+
 /// The value of a variable, unless it is unset or empty.
 pub(crate) fn read(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())

@@ -45,6 +45,8 @@ struct Cli {
 enum Command {
     /// Open the window, on a slide or picture if one is given
     Open(command::open::Args),
+    /// Open slides in a light native window, where the web view is poor or absent
+    Review(command::review::Args),
     /// Ask a model about pictures or a region of a slide
     Ask(Box<command::ask::Args>),
     /// Turn pictures or words into CLIP embeddings
@@ -68,6 +70,7 @@ fn main() {
     printer::report_panics();
     let outcome = match cli.command.unwrap_or(Command::Open(command::open::Args::default())) {
         Command::Open(args) => command::open::run(args, &printer),
+        Command::Review(args) => command::review::run(args, &printer),
         Command::Ask(args) => command::ask::run(*args, &printer),
         Command::Embed(args) => command::embed::run(args, &printer),
         Command::Slide(args) => command::slide::run(args, &printer),

@@ -1,0 +1,83 @@
+//! What the slide says of itself, and the scale where it says none.
+
+use eframe::egui::{self, Grid, RichText, TextEdit, Ui};
+
+use crate::scale::{grouped, parse_mpp};
+use crate::tab::Tab;
+use crate::theme;
+use crate::tokens::{palette, tokens};
+use crate::words::text;
+
+/// What is being typed.
+#[derive(Clone, Debug, Default)]
+pub struct ScaleField {
+    typed: String,
+}
+
+/// Shows the panel.
+pub fn slide_ui(ui: &mut Ui, tab: &mut Tab, field: &mut ScaleField) {
+    theme::heading(ui, text(ui, "review.slide"));
+    let quiet = |ui: &mut Ui, key: &'static str| {
+        let words = theme::quiet(ui, text(ui, key));
+        ui.label(words);
+    };
+    let spacing = [tokens().space.wide, 6.0];
+    Grid::new("slide-facts").num_columns(2).spacing(spacing).show(ui, |ui| {
+        quiet(ui, "review.name");
+        ui.add(egui::Label::new(&tab.title).truncate());
+        ui.end_row();
+        let [w, h] = tab.viewport.base_px();
+        quiet(ui, "review.size");
+        ui.label(format!("{} × {} px", grouped(w as u64), grouped(h as u64)));
+        ui.end_row();
+        if let Some(mpp) = tab.calibration().mpp {
+            ui.label("");
+            ui.label(format!("{:.1} × {:.1} mm", w * mpp / 1000.0, h * mpp / 1000.0));
+            ui.end_row();
+        }
+        if let Some(opened) = &tab.opened {
+            let info = opened.slide.info();
+            quiet(ui, "review.format");
+            ui.label(&info.format);
+            ui.end_row();
+            quiet(ui, "review.levels");
+            let levels: Vec<String> =
+                info.levels.iter().map(|level| format!("{:.0}", level.downsample)).collect();
+            ui.label(levels.join(" · "));
+            ui.end_row();
+        }
+        quiet(ui, "review.objective");
+        ui.label(tab.stated().objective.map_or_else(|| "–".to_owned(), |power| format!("{power}×")));
+        ui.end_row();
+        quiet(ui, "review.scale");
+        ui.label(tab.calibration().mpp.map_or_else(|| "–".to_owned(), |mpp| format!("{mpp:.4} µm/px")));
+        ui.end_row();
+    });
+    ui.add_space(tokens().space.gap);
+    scale_ui(ui, tab, field);
+}
+
+/// The scale, typed in.
+pub fn scale_ui(ui: &mut Ui, tab: &mut Tab, field: &mut ScaleField) {
+    theme::heading(ui, text(ui, "review.own-scale"));
+    ui.label(theme::quiet(ui, text(ui, "review.own-scale-why")));
+    ui.horizontal(|ui| {
+        let edit = TextEdit::singleline(&mut field.typed).hint_text("0.25").desired_width(90.0);
+        let response = ui.add(edit).accessible_name(text(ui, "review.own-scale"));
+        ui.label("µm/px");
+        let typed = parse_mpp(&field.typed);
+        let entered = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+        let clicked = ui.add_enabled(typed.is_some(), egui::Button::new(text(ui, "review.use"))).clicked();
+        if let (true, Some(mpp)) = (entered || clicked, typed) {
+            tab.typed_mpp = Some(mpp);
+        }
+        if tab.typed_mpp.is_some() && ui.button(text(ui, "review.as-stated")).clicked() {
+            tab.typed_mpp = None;
+            field.typed.clear();
+        }
+    });
+    if !field.typed.trim().is_empty() && parse_mpp(&field.typed).is_none() {
+        let words = RichText::new(text(ui, "review.no-scale")).small().color(palette(ui).danger);
+        ui.label(words);
+    }
+}

@@ -1,0 +1,142 @@
+//! One slide that is open: where one looks, its tiles, what is drawn on it, how it is shown.
+
+use std::sync::Arc;
+
+use eosin_core::annotation::{AnnotationClass, AnnotationId, BasePoint, Shape};
+use eosin_workbench::{Look, OpenedSlide, StainView, ViewRect, Workbench};
+
+use crate::marks::Marks;
+use crate::scale::Calibration;
+use crate::stage::{Grip, NEAR_PX, Sketch, Tool};
+use crate::tiles::{Developer, Drawn, FeedSource, TileLayer, TileSource};
+use crate::viewport::Viewport;
+
+/// A slide in its tab.
+#[derive(Debug)]
+pub struct Tab {
+    /// The slide, where it came from a file.
+    pub opened: Option<Arc<OpenedSlide>>,
+    /// Its name, for the person in front of the window.
+    pub title: String,
+    /// Where one looks.
+    pub viewport: Viewport,
+    /// Its tiles.
+    pub layer: TileLayer,
+    /// What the last frame drew.
+    pub drawn: Drawn,
+    /// What is drawn on it.
+    pub marks: Marks,
+    /// Whether that is shown.
+    pub marks_shown: bool,
+    /// Whether the minimap is shown.
+    pub minimap_shown: bool,
+    /// The shape under the hand.
+    pub selected: Option<AnnotationId>,
+    /// A shape that is being drawn.
+    pub sketch: Option<Sketch>,
+    /// A handle that is being dragged.
+    pub grip: Option<Grip>,
+    /// What the dragged handle makes of its shape.
+    pub edited: Option<(AnnotationId, Shape)>,
+    /// The ends of the ruler.
+    pub ruler: Option<[BasePoint; 2]>,
+    /// A place that a search or an answer points at.
+    pub found: Option<ViewRect>,
+    /// The place under the pointer.
+    pub pointer_base_px: Option<BasePoint>,
+    /// What the file says of its scale.
+    stated: Calibration,
+    /// µm per pixel that the person typed in.
+    pub typed_mpp: Option<f64>,
+}
+
+impl Tab {
+    /// The tab of an opened slide.
+    pub fn of_slide(
+        workbench: &Arc<Workbench>,
+        opened: Arc<OpenedSlide>,
+        developer: &Arc<Developer>,
+    ) -> Self {
+        let source = Arc::new(FeedSource::new(Arc::clone(workbench), Arc::clone(&opened)));
+        let info = opened.slide.info();
+        let stated =
+            Calibration { mpp: info.mpp.map(eosin_core::Mpp::um_per_px), objective: info.magnification };
+        let title = opened.title.clone();
+        let mut tab = Self::of_source(source, developer, title, stated);
+        tab.opened = Some(opened);
+        tab
+    }
+
+    /// The tab of any source of tiles.
+    pub fn of_source(
+        source: Arc<dyn TileSource>,
+        developer: &Arc<Developer>,
+        title: String,
+        stated: Calibration,
+    ) -> Self {
+        let base_px = source.plan().base_px();
+        Self {
+            opened: None,
+            title,
+            viewport: Viewport::new(base_px),
+            layer: TileLayer::new(source, Arc::clone(developer)),
+            drawn: Drawn::default(),
+            marks: Marks::default(),
+            marks_shown: true,
+            minimap_shown: true,
+            selected: None,
+            sketch: None,
+            grip: None,
+            edited: None,
+            ruler: None,
+            found: None,
+            pointer_base_px: None,
+            stated,
+            typed_mpp: None,
+        }
+    }
+
+    /// The scale to go by: what was typed in goes before what the file states.
+    pub fn calibration(&self) -> Calibration {
+        match self.typed_mpp {
+            // A typed scale says what the objective was, too.
+            Some(mpp) => Calibration { mpp: Some(mpp), objective: None },
+            None => self.stated,
+        }
+    }
+
+    /// What the file itself says.
+    pub fn stated(&self) -> Calibration {
+        self.stated
+    }
+
+    /// The part of the slide that is shown.
+    pub fn view_rect(&self) -> ViewRect {
+        self.viewport.view_rect()
+    }
+
+    /// Shows the slide brighter, darker, or one stain of it.
+    pub fn set_look(&mut self, look: Look) {
+        self.layer.set_look(look.clamped());
+    }
+
+    /// Shows one stain with the brightness that was chosen.
+    pub fn show_stain(&mut self, stain: StainView) {
+        self.set_look(Look { stain, ..self.layer.look() });
+    }
+
+    /// What is near on the screen, in base pixels.
+    pub fn base_near(&self) -> f64 {
+        NEAR_PX / self.viewport.pose().scale
+    }
+
+    /// Ends a drawing: the ruler lies where it was drawn, shapes are kept and selected.
+    pub fn finish(&mut self, sketch: Sketch, class: Option<&AnnotationClass>, near: f64) {
+        let tool = sketch.tool();
+        let Some(shape) = sketch.finish(near * 0.6) else { return };
+        match (tool, &shape) {
+            (Tool::Ruler, Shape::Line { points }) => self.ruler = Some([points[0], points[1]]),
+            _ => self.selected = self.marks.add(shape, class.cloned()),
+        }
+    }
+}
