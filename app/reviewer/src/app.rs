@@ -14,13 +14,13 @@ use eframe::egui::{self, CentralPanel, Frame, Margin, Panel as EguiPanel, Ui};
 use eosin_core::annotation::AnnotationClass;
 use eosin_session::{AskOptions, Worker};
 use eosin_workbench::texts::Language;
-use eosin_workbench::{ErrorReport, OpenedSlide, Workbench};
+use eosin_workbench::{ErrorReport, OpenedSlide, SlideKey, Workbench, default_classes};
 
 use crate::keys;
 use crate::message::Messages;
 use crate::panel::Panel;
 use crate::panel::ask::{AskPanel, AskWish, Desk};
-use crate::panel::marks::{MarksPanel, first_classes};
+use crate::panel::marks::MarksPanel;
 use crate::panel::slide::ScaleField;
 use crate::panel::{look, search, slide};
 use crate::stage::{StageContext, Tool, sketch_keys, stage_ui};
@@ -45,8 +45,17 @@ enum News {
     Opened(Result<Arc<OpenedSlide>, ErrorReport>),
     /// Files were chosen in a dialog.
     Chosen(Vec<PathBuf>),
+    /// A file was chosen to carry annotations in or out.
+    Carry(SlideKey, Carry, PathBuf),
     /// A folder held more files than are opened at once.
     TooMany(usize),
+}
+
+/// Which way annotations go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Carry {
+    In,
+    Out,
 }
 
 /// What lies over the window.
@@ -68,6 +77,8 @@ pub struct Parts {
     pub worker: Option<Arc<Worker>>,
     /// Settings of every answer.
     pub answers: AskOptions,
+    /// Where annotations are kept; without it nothing can be drawn.
+    pub annotations: Option<PathBuf>,
     /// The language of the words.
     pub language: Language,
 }
@@ -75,6 +86,7 @@ pub struct Parts {
 /// The slide reviewer.
 pub struct Reviewer {
     workbench: Arc<Workbench>,
+    annotations: Option<PathBuf>,
     developer: Arc<Developer>,
     ctx: egui::Context,
     sender: SyncSender<News>,
@@ -112,6 +124,7 @@ impl Reviewer {
         let desk = Desk::new(Arc::clone(&parts.workbench), parts.worker, parts.answers, ctx.clone());
         Ok(Self {
             workbench: parts.workbench,
+            annotations: parts.annotations,
             developer: Arc::new(Developer::new()?),
             ctx: ctx.clone(),
             sender,
@@ -121,7 +134,7 @@ impl Reviewer {
             n_opening: 0,
             tool: Tool::default(),
             class: None,
-            classes: first_classes(),
+            classes: default_classes(),
             panel: Panel::default(),
             panel_shown: true,
             ask: AskPanel::new(desk),
@@ -241,6 +254,45 @@ impl Reviewer {
         }
     }
 
+    /// Asks for the GeoJSON file that annotations come from or go to.
+    fn choose_marks(&mut self, way: Carry) {
+        let Some(opened) = self.front().and_then(|tab| tab.opened.as_ref()) else { return };
+        let key = opened.key.clone();
+        let (sender, ctx) = (self.sender.clone(), self.ctx.clone());
+        let work = move || {
+            let dialog = rfd::FileDialog::new().add_filter("GeoJSON", &["geojson", "json"]);
+            let chosen = match way {
+                Carry::In => dialog.pick_file(),
+                Carry::Out => dialog.set_file_name("annotations.geojson").save_file(),
+            };
+            if let Some(path) = chosen {
+                let _ = sender.send(News::Carry(key, way, path));
+                ctx.request_repaint();
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("eosin-dialog".to_owned()).spawn(work) {
+            self.messages.say("thread", format!("cannot show the dialog: {error}"), None);
+        }
+    }
+
+    fn carry(&mut self, key: &SlideKey, way: Carry, path: &Path) {
+        let of_slide = |tab: &&mut Tab| tab.opened.as_ref().is_some_and(|opened| opened.key == *key);
+        let Some(tab) = self.tabs.iter_mut().find(of_slide) else { return };
+        match way {
+            Carry::In => {
+                if let Some(done) = tab.marks.import(path) {
+                    self.messages.say("imported", format!("annotations taken in: {done}"), None);
+                }
+            }
+            Carry::Out => {
+                if tab.marks.export(path) {
+                    let message = format!("{} annotations written", tab.marks.list().len());
+                    self.messages.say("exported", message, None);
+                }
+            }
+        }
+    }
+
     /// Takes what the threads have sent; also called while the window is hidden.
     pub fn take_news(&mut self) {
         let news: Vec<News> = self.receiver.try_iter().collect();
@@ -250,13 +302,14 @@ impl Reviewer {
                     self.n_opening = self.n_opening.saturating_sub(1);
                     match result {
                         Ok(opened) => {
-                            let tab = Tab::of_slide(&self.workbench, opened, &self.developer);
-                            self.add_tab(tab);
+                            let folder = self.annotations.as_deref();
+                            self.add_tab(Tab::of_slide(&self.workbench, opened, &self.developer, folder));
                         }
                         Err(report) => self.messages.push(report),
                     }
                 }
                 News::Chosen(paths) => self.open(paths),
+                News::Carry(key, way, path) => self.carry(&key, way, &path),
                 News::TooMany(n_left) => {
                     let message = format!("{n_left} more files of the folder were left closed");
                     let hint = "open them one by one, or add the folder to the library".to_owned();
@@ -295,6 +348,11 @@ impl Reviewer {
             }
             None => self.welcome(ui),
         });
+        for tab in &mut self.tabs {
+            if let Some(report) = tab.marks.take_report() {
+                self.messages.push(report);
+            }
+        }
         self.messages.ui(ui);
         self.cover_ui(ui);
     }
@@ -336,7 +394,7 @@ impl Reviewer {
         self.panel_shown = shown;
     }
 
-    fn show_place(&mut self, key: &eosin_workbench::SlideKey, view: eosin_workbench::ViewRect) {
+    fn show_place(&mut self, key: &SlideKey, view: eosin_workbench::ViewRect) {
         let of_slide = |tab: &Tab| tab.opened.as_ref().is_some_and(|opened| opened.key == *key);
         if let Some(idx) = self.tabs.iter().position(of_slide) {
             self.bring(idx);

@@ -51,6 +51,8 @@ pub struct ReviewOptions {
     pub device: DeviceChoice,
     /// Settings of every answer, otherwise than the model's own.
     pub answers: AskOptions,
+    /// Where annotations are kept; without it nothing can be drawn.
+    pub annotations: Option<PathBuf>,
     /// Language of the words.
     pub language: Language,
 }
@@ -61,10 +63,10 @@ pub struct ReviewOptions {
 /// Where the machine has no display, or no graphics that wgpu can use.
 pub fn review(options: ReviewOptions) -> anyhow::Result<()> {
     let workbench = Arc::new(Workbench::new(FeedOptions::default()).context("cannot start the tile feed")?);
-    let ReviewOptions { files, model, device, answers, language } = options;
+    let ReviewOptions { files, model, device, answers, annotations, language } = options;
     let worker = Some(Arc::new(Worker::spawn(model, device)));
     open_window("Eosin", [1360.0, 860.0], move |ctx| {
-        let parts = Parts { workbench, worker, answers, language };
+        let parts = Parts { workbench, worker, answers, annotations, language };
         let mut reviewer = Reviewer::new(ctx, parts)?;
         reviewer.open(files);
         Ok(Box::new(reviewer))

@@ -1,90 +1,161 @@
-//! What is drawn on a slide, with undo: the window's side of the annotations.
+//! What is drawn on a slide: the workbench's book of annotations, and the geometry of taking hold of shapes.
+//!
+//! A slide whose book cannot be opened is shown without one: what is there must not be written over.
+
+use std::path::Path;
 
 use eosin_core::annotation::{Annotation, AnnotationClass, AnnotationId, BasePoint, Shape};
-
-/// Steps that can be taken back.
-const MAX_UNDO: usize = 200;
+use eosin_core::{Hint as _, SlideId, error_chain};
+use eosin_workbench::annotation::Opening;
+use eosin_workbench::{
+    AnnotationBook, AnnotationError, Edit, ErrorReport, Feature, SaveState, new_annotation_id,
+};
 
 /// The annotations of one slide.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Marks {
-    list: Vec<Annotation>,
-    undo: Vec<Vec<Annotation>>,
-    redo: Vec<Vec<Annotation>>,
-    next: u64,
+    book: Option<AnnotationBook>,
+    /// What went wrong and was not told yet.
+    report: Option<ErrorReport>,
 }
 
 impl Marks {
+    /// Opens the annotations of a slide.
+    pub fn open(folder: &Path, slide: &SlideId) -> Self {
+        match AnnotationBook::open(folder, slide) {
+            Ok((book, opening)) => {
+                let report = match opening {
+                    Opening::Fresh | Opening::Whole => None,
+                    Opening::Repaired { n_kept, reason, .. } => Some(ErrorReport {
+                        code: "annotations_repaired".to_owned(),
+                        message: format!("the annotations were damaged: {reason}"),
+                        hint: Some(format!("{n_kept} could be read; the damaged file was kept beside them")),
+                    }),
+                };
+                Self { book: Some(book), report }
+            }
+            Err(error) => Self { book: None, report: Some(report_of(&error)) },
+        }
+    }
+
+    /// Whether anything can be drawn.
+    pub fn writable(&self) -> bool {
+        self.book.is_some()
+    }
+
     /// All of them, the last drawn last.
-    pub fn list(&self) -> &[Annotation] {
-        &self.list
+    pub fn list(&self) -> &[Feature] {
+        self.book.as_ref().map_or(&[], AnnotationBook::features)
     }
 
     /// One by its name.
     pub fn get(&self, id: &AnnotationId) -> Option<&Annotation> {
-        self.list.iter().find(|known| known.id == *id)
+        Some(&self.book.as_ref()?.get(id)?.annotation)
     }
 
     /// Adds a shape and names it.
     pub fn add(&mut self, shape: Shape, class: Option<AnnotationClass>) -> Option<AnnotationId> {
-        if !shape.is_sound() {
-            return None;
-        }
-        self.keep();
-        self.next += 1;
-        let id = AnnotationId(format!("mark-{}", self.next));
+        let id = new_annotation_id();
         let (title, note) = (String::new(), String::new());
-        self.list.push(Annotation { id: id.clone(), shape, class, title, note, color: None });
-        Some(id)
+        let mark = Annotation { id: id.clone(), shape, class, title, note, color: None };
+        self.apply(Edit::Add(mark)).then_some(id)
     }
 
     /// Puts a changed annotation in the place of the one with its name.
     pub fn put(&mut self, changed: Annotation) {
-        let Some(idx) = self.list.iter().position(|known| known.id == changed.id) else { return };
-        if self.list[idx] != changed && changed.shape.is_sound() {
-            self.keep();
-            self.list[idx] = changed;
+        if self.get(&changed.id).is_some_and(|known| *known != changed) {
+            self.apply(Edit::Change(changed));
         }
     }
 
     /// Removes one.
     pub fn remove(&mut self, id: &AnnotationId) {
-        if self.get(id).is_some() {
-            self.keep();
-            self.list.retain(|known| known.id != *id);
-        }
+        self.apply(Edit::Remove(id.clone()));
     }
 
     /// Whether there is something to take back.
     pub fn can_undo(&self) -> bool {
-        !self.undo.is_empty()
+        self.book.as_ref().is_some_and(|book| book.n_undo() > 0)
     }
 
     /// Whether there is something to do again.
     pub fn can_redo(&self) -> bool {
-        !self.redo.is_empty()
+        self.book.as_ref().is_some_and(|book| book.n_redo() > 0)
     }
 
     /// Takes the last step back.
     pub fn undo(&mut self) {
-        if let Some(before) = self.undo.pop() {
-            self.redo.push(std::mem::replace(&mut self.list, before));
+        if let Some(book) = &mut self.book {
+            book.undo();
         }
+        self.look_at_state();
     }
 
     /// Does the step again that was taken back last.
     pub fn redo(&mut self) {
-        if let Some(after) = self.redo.pop() {
-            self.undo.push(std::mem::replace(&mut self.list, after));
+        if let Some(book) = &mut self.book {
+            book.redo();
+        }
+        self.look_at_state();
+    }
+
+    /// Takes over the annotations of a GeoJSON file; says what it did.
+    pub fn import(&mut self, file: &Path) -> Option<String> {
+        match self.book.as_mut()?.import(file) {
+            Ok(done) => Some(format!(
+                "{} new, {} changed, {} the same, {} not understood",
+                done.n_added, done.n_replaced, done.n_unchanged, done.n_refused
+            )),
+            Err(error) => {
+                self.report = Some(report_of(&error));
+                None
+            }
         }
     }
 
-    fn keep(&mut self) {
-        if self.undo.len() == MAX_UNDO {
-            self.undo.remove(0);
+    /// Writes them to a GeoJSON file; says whether it did.
+    pub fn export(&mut self, file: &Path) -> bool {
+        let Some(book) = &self.book else { return false };
+        match book.export(file) {
+            Ok(()) => true,
+            Err(error) => {
+                self.report = Some(report_of(&error));
+                false
+            }
         }
-        self.undo.push(self.list.clone());
-        self.redo.clear();
+    }
+
+    /// What went wrong since one asked last.
+    pub fn take_report(&mut self) -> Option<ErrorReport> {
+        self.report.take()
+    }
+
+    fn apply(&mut self, edit: Edit) -> bool {
+        let Some(book) = &mut self.book else { return false };
+        let done = match book.apply(edit) {
+            Ok(_) => true,
+            Err(error) => {
+                self.report = Some(report_of(&error));
+                false
+            }
+        };
+        self.look_at_state();
+        done
+    }
+
+    /// An edit that is not on the disk is told: the person may make room, and the next edit saves both.
+    fn look_at_state(&mut self) {
+        if let Some(SaveState::Unsaved(error)) = self.book.as_ref().map(AnnotationBook::state) {
+            self.report = Some(report_of(error));
+        }
+    }
+}
+
+fn report_of(error: &AnnotationError) -> ErrorReport {
+    ErrorReport {
+        code: "annotation".to_owned(),
+        message: error_chain(error),
+        hint: error.hint().map(str::to_owned),
     }
 }
 
@@ -172,21 +243,6 @@ fn within(path: &[BasePoint], place: BasePoint) -> bool {
     crossings.count() % 2 == 1
 }
 
-/// Length of a line, or of the edge of a closed shape; in base pixels.
-pub fn length(shape: &Shape) -> f64 {
-    outline(shape).windows(2).map(|edge| (edge[1][0] - edge[0][0]).hypot(edge[1][1] - edge[0][1])).sum()
-}
-
-/// Area of a closed shape, in square base pixels.
-pub fn area(shape: &Shape) -> Option<f64> {
-    if matches!(shape, Shape::Point { .. } | Shape::Line { .. }) {
-        return None;
-    }
-    let twice: f64 =
-        outline(shape).windows(2).map(|edge| edge[0][0] * edge[1][1] - edge[1][0] * edge[0][1]).sum();
-    Some(twice.abs() / 2.0)
-}
-
 /// What people call a shape.
 pub fn kind_text(shape: &Shape) -> &'static str {
     match shape {
@@ -208,7 +264,8 @@ mod tests {
 
     #[test]
     fn steps_are_taken_back_and_done_again() {
-        let mut marks = Marks::default();
+        let folder = tempfile::tempdir().unwrap();
+        let mut marks = Marks::open(folder.path(), &SlideId("s".into()));
         let id = marks.add(square(), None).unwrap();
         let mut changed = marks.get(&id).unwrap().clone();
         changed.note = "mitosis?".to_owned();
@@ -217,15 +274,19 @@ mod tests {
         marks.remove(&id);
         assert!(marks.list().is_empty());
         marks.undo();
-        assert_eq!(marks.list()[0].note, "mitosis?");
+        assert_eq!(marks.list()[0].annotation.note, "mitosis?");
         marks.undo();
-        assert_eq!(marks.list()[0].note, "", "putting the same again was no step");
+        assert_eq!(marks.list()[0].annotation.note, "", "putting the same again was no step");
         marks.undo();
         assert!(marks.list().is_empty() && !marks.can_undo());
         marks.redo();
         marks.redo();
-        assert_eq!(marks.list()[0].note, "mitosis?");
+        assert_eq!(marks.list()[0].annotation.note, "mitosis?");
+        assert!(marks.take_report().is_none());
         assert!(marks.add(Shape::Line { points: vec![] }, None).is_none(), "what cannot be drawn is refused");
+        assert!(marks.take_report().is_some());
+        let again = Marks::open(folder.path(), &SlideId("s".into()));
+        assert_eq!(again.list(), marks.list(), "every step is on the disk");
     }
 
     #[test]
@@ -244,9 +305,6 @@ mod tests {
         };
         check(&l_shape, [10.0, 90.0], true);
         check(&l_shape, [60.0, 60.0], false);
-        assert_eq!(area(&l_shape), Some(100.0 * 20.0 + 20.0 * 80.0));
-        assert_eq!(area(&line), None);
-        assert!((length(&line) - 100.0 * 2_f64.sqrt()).abs() < 1e-9);
     }
 
     #[test]

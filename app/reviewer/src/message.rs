@@ -40,7 +40,7 @@ impl Messages {
     pub fn ui(&mut self, ui: &Ui) {
         let mut read = None;
         for (idx, report) in self.reports.iter().enumerate() {
-            let id = egui::Id::new("eosin-message").with(idx);
+            let id = egui::Id::unique("eosin-message").with(idx);
             let up = -44.0 - 96.0 * idx as f32;
             egui::Area::new(id)
                 .order(egui::Order::Foreground)

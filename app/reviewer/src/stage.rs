@@ -153,7 +153,8 @@ fn hand(response: &Response, tab: &mut Tab) {
         && let Some(place) = place
     {
         let near = tab.base_near();
-        let found = tab.marks.list().iter().rev().find(|mark| hit(&mark.shape, place, near));
+        let mut marks = tab.marks.list().iter().rev().map(|feature| &feature.annotation);
+        let found = marks.find(|mark| hit(&mark.shape, place, near));
         tab.selected = found.map(|mark| mark.id.clone());
         response.request_focus();
     }

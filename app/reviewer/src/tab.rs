@@ -1,12 +1,13 @@
 //! One slide that is open: where one looks, its tiles, what is drawn on it, how it is shown.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use eosin_core::Mpp;
 use eosin_core::annotation::{AnnotationClass, AnnotationId, BasePoint, Shape};
-use eosin_workbench::{Look, OpenedSlide, StainView, ViewRect, Workbench};
+use eosin_workbench::{Look, Measure, OpenedSlide, StainView, ViewRect, Workbench};
 
 use crate::marks::Marks;
-use crate::scale::Calibration;
 use crate::stage::{Grip, NEAR_PX, Sketch, Tool};
 use crate::tiles::{Developer, Drawn, FeedSource, TileLayer, TileSource};
 use crate::viewport::Viewport;
@@ -45,24 +46,27 @@ pub struct Tab {
     /// The place under the pointer.
     pub pointer_base_px: Option<BasePoint>,
     /// What the file says of its scale.
-    stated: Calibration,
+    stated: Measure,
     /// µm per pixel that the person typed in.
-    pub typed_mpp: Option<f64>,
+    pub typed_mpp: Option<Mpp>,
 }
 
 impl Tab {
     /// The tab of an opened slide.
+    ///
+    /// Its annotations are kept in the folder `annotations`; without one nothing can be drawn.
     pub fn of_slide(
         workbench: &Arc<Workbench>,
         opened: Arc<OpenedSlide>,
         developer: &Arc<Developer>,
+        annotations: Option<&Path>,
     ) -> Self {
         let source = Arc::new(FeedSource::new(Arc::clone(workbench), Arc::clone(&opened)));
-        let info = opened.slide.info();
-        let stated =
-            Calibration { mpp: info.mpp.map(eosin_core::Mpp::um_per_px), objective: info.magnification };
-        let title = opened.title.clone();
-        let mut tab = Self::of_source(source, developer, title, stated);
+        let stated = Measure::of(opened.slide.info());
+        let mut tab = Self::of_source(source, developer, opened.title.clone(), stated);
+        if let Some(folder) = annotations {
+            tab.marks = Marks::open(folder, &opened.slide.info().id);
+        }
         tab.opened = Some(opened);
         tab
     }
@@ -72,7 +76,7 @@ impl Tab {
         source: Arc<dyn TileSource>,
         developer: &Arc<Developer>,
         title: String,
-        stated: Calibration,
+        stated: Measure,
     ) -> Self {
         let base_px = source.plan().base_px();
         Self {
@@ -97,17 +101,13 @@ impl Tab {
     }
 
     /// The scale to go by: what was typed in goes before what the file states.
-    pub fn calibration(&self) -> Calibration {
-        match self.typed_mpp {
-            // A typed scale says what the objective was, too.
-            Some(mpp) => Calibration { mpp: Some(mpp), objective: None },
-            None => self.stated,
-        }
+    pub fn measure(&self) -> Measure {
+        self.typed_mpp.map_or(self.stated, Measure::with_mpp)
     }
 
-    /// What the file itself says.
-    pub fn stated(&self) -> Calibration {
-        self.stated
+    /// Size of the slide.
+    pub fn base_px(&self) -> [u32; 2] {
+        self.viewport.base_px().map(|side| side as u32)
     }
 
     /// The part of the slide that is shown.

@@ -4,7 +4,7 @@ use eframe::egui;
 use eosin_workbench::texts::{Language, Texts};
 
 fn id() -> egui::Id {
-    egui::Id::new("eosin-words")
+    egui::Id::unique("eosin-words")
 }
 
 /// Chooses the language of a context's windows.

@@ -172,13 +172,13 @@ impl Reviewer {
                     if tab.drawn.n_missing > 0 {
                         ui.label(theme::quiet(ui, text(ui, "review.loading-tiles")));
                     }
-                    let calibration = tab.calibration();
+                    let um_per_px = tab.measure().um_per_px();
                     let [w, h] = tab.viewport.base_px();
                     if let Some([x, y]) = tab.pointer_base_px
                         && (0.0..w).contains(&x)
                         && (0.0..h).contains(&y)
                     {
-                        let place = match calibration.mpp {
+                        let place = match um_per_px {
                             Some(mpp) => format!("{:.3}, {:.3} mm", x * mpp / 1000.0, y * mpp / 1000.0),
                             None => String::new(),
                         };
@@ -186,7 +186,7 @@ impl Reviewer {
                         ui.label(theme::quiet(ui, place));
                         ui.label(theme::quiet(ui, px));
                     }
-                    if calibration.mpp.is_none() {
+                    if um_per_px.is_none() {
                         let words = theme::quiet(ui, text(ui, "review.unscaled"));
                         if ui.add(Button::new(words).small().frame(false)).clicked() {
                             self.cover = Some(Cover::Scale);
@@ -227,7 +227,7 @@ impl Reviewer {
         let Some(cover) = self.cover else { return };
         let mut done = false;
         let mut wish = None;
-        let response = Modal::new(egui::Id::new("cover")).show(ui.ctx(), |ui| match cover {
+        let response = Modal::new(egui::Id::unique("cover")).show(ui.ctx(), |ui| match cover {
             Cover::Palette => (wish, done) = palette_ui(ui, &mut self.palette_text),
             Cover::Shortcuts => shortcuts_ui(ui),
             Cover::Scale => {

@@ -5,7 +5,7 @@ use eosin_workbench::command::Needs;
 use eosin_workbench::texts::Language;
 use eosin_workbench::{Look, Stain, StainView, Tint};
 
-use super::{Cover, Reviewer};
+use super::{Carry, Cover, Reviewer};
 use crate::keys;
 use crate::panel::Panel;
 use crate::stage::Tool;
@@ -84,7 +84,7 @@ impl Reviewer {
         let middle = tab.viewport.view_px().map(|side| side / 2.0);
         let points_per_px = f64::from(ui.pixels_per_point());
         let mut magnify = |preset: f64| {
-            let base = tab.calibration().base_magnification();
+            let base = tab.measure().base_magnification();
             // Without a scale the presets are parts of full resolution.
             let screen_px = base.map_or(preset / 40.0, |base| preset / base);
             tab.viewport.zoom_to(screen_px / points_per_px);
@@ -114,6 +114,8 @@ impl Reviewer {
             "stain-haematoxylin" => tab.show_stain(one(Stain::Haematoxylin)),
             "stain-eosin" => tab.show_stain(one(Stain::Eosin)),
             "stain-dab" => tab.show_stain(one(Stain::Dab)),
+            "import-annotations" => self.choose_marks(Carry::In),
+            "export-annotations" => self.choose_marks(Carry::Out),
             "minimap" => tab.minimap_shown = !tab.minimap_shown,
             "annotations-visible" => tab.marks_shown = !tab.marks_shown,
             "undo" => tab.marks.undo(),

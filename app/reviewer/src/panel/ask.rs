@@ -238,7 +238,7 @@ impl AskPanel {
         );
         ui.horizontal(|ui| {
             let (words, color) = match self.desk.state() {
-                None => (text(ui, "review.no-model").to_owned(), palette.quiet),
+                None | Some(LoadState::Unloaded) => (text(ui, "review.no-model").to_owned(), palette.quiet),
                 Some(LoadState::Loading) => (text(ui, "review.model-loading").to_owned(), palette.quiet),
                 Some(LoadState::Ready(info)) => (format!("{} · {}", info.name, info.device), palette.quiet),
                 Some(LoadState::Failed(error)) => (eosin_core::error_chain(&*error), palette.danger),

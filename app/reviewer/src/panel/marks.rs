@@ -3,29 +3,16 @@
 use eframe::egui::{
     self, Align, Color32, Frame, Layout, Margin, RichText, ScrollArea, Sense, Stroke, TextEdit, Ui, vec2,
 };
-use eosin_core::annotation::{Annotation, AnnotationClass, AnnotationId};
+use eosin_core::annotation::{Annotation, AnnotationClass, AnnotationId, Shape};
 use eosin_workbench::ViewRect;
 
 use crate::icon::{Chosen, Icon, icon_button_sized, paint};
 use crate::keys::keys_text;
-use crate::marks::{area, kind_text, length};
+use crate::marks::kind_text;
 use crate::tab::Tab;
 use crate::theme;
 use crate::tokens::{palette, tokens};
 use crate::words::{command_text, text};
-
-/// Classes that are offered before a person makes their own; QuPath's names and colours.
-pub fn first_classes() -> Vec<AnnotationClass> {
-    [
-        ("Tumor", [200, 0, 0]),
-        ("Stroma", [150, 200, 150]),
-        ("Immune cells", [160, 90, 160]),
-        ("Necrosis", [50, 50, 50]),
-        ("Other", [255, 200, 0]),
-    ]
-    .map(|(name, color)| AnnotationClass { name: name.to_owned(), color })
-    .into()
-}
 
 /// What the panel keeps while it is shown.
 #[derive(Clone, Debug, Default)]
@@ -194,11 +181,11 @@ fn class_row(ui: &mut Ui, classes: &[AnnotationClass], class: &mut Option<Annota
 }
 
 fn measure_text(tab: &Tab, mark: &Annotation) -> String {
-    let calibration = tab.calibration();
-    match area(&mark.shape) {
-        Some(area) => calibration.area_text(area),
-        None if length(&mark.shape) > 0.0 => calibration.distance_text(length(&mark.shape)),
-        None => String::new(),
+    let shape = &mark.shape;
+    let feature = tab.marks.list().iter().find(|feature| feature.annotation.id == mark.id);
+    match shape {
+        Shape::Point { .. } => String::new(),
+        _ => feature.map(|feature| tab.measure().describe(feature)).unwrap_or_default(),
     }
 }
 
@@ -208,7 +195,8 @@ fn list_ui(ui: &mut Ui, tab: &mut Tab) {
     let rows = tab.marks.list().len();
     ScrollArea::vertical().auto_shrink([false, true]).show_rows(ui, 40.0, rows, |ui, range| {
         ui.spacing_mut().item_spacing.y = 0.0;
-        for mark in tab.marks.list().iter().rev().skip(range.start).take(range.len()) {
+        for feature in tab.marks.list().iter().rev().skip(range.start).take(range.len()) {
+            let mark = &feature.annotation;
             let selected = tab.selected.as_ref() == Some(&mark.id);
             let name = mark.class.as_ref().map_or(text(ui, "review.no-class"), |class| &class.name);
             let fill = if selected { palette.accent_soft } else { Color32::TRANSPARENT };
@@ -234,7 +222,7 @@ fn list_ui(ui: &mut Ui, tab: &mut Tab) {
                     });
                 });
             });
-            let response = ui.interact(inner.response.rect, ui.id().with(&mark.id), Sense::click());
+            let response = ui.interact(inner.response.rect, ui.scope_id().with(&mark.id), Sense::click());
             response.widget_info(|| {
                 let label = format!("{name}, {}", kind_text(&mark.shape));
                 egui::WidgetInfo::selected(egui::accesskit::Role::ListBoxOption, true, selected, label)

@@ -26,13 +26,14 @@ pub fn slide_ui(ui: &mut Ui, tab: &mut Tab, field: &mut ScaleField) {
         quiet(ui, "review.name");
         ui.add(egui::Label::new(&tab.title).truncate());
         ui.end_row();
-        let [w, h] = tab.viewport.base_px();
+        let [w, h] = tab.base_px();
         quiet(ui, "review.size");
-        ui.label(format!("{} × {} px", grouped(w as u64), grouped(h as u64)));
+        ui.label(format!("{} × {} px", grouped(w.into()), grouped(h.into())));
         ui.end_row();
-        if let Some(mpp) = tab.calibration().mpp {
+        if let Some(mpp) = tab.measure().um_per_px() {
             ui.label("");
-            ui.label(format!("{:.1} × {:.1} mm", w * mpp / 1000.0, h * mpp / 1000.0));
+            let mm = [w, h].map(|side| format!("{:.1}", f64::from(side) * mpp / 1000.0));
+            ui.label(format!("{} × {} mm", mm[0], mm[1]));
             ui.end_row();
         }
         if let Some(opened) = &tab.opened {
@@ -47,10 +48,11 @@ pub fn slide_ui(ui: &mut Ui, tab: &mut Tab, field: &mut ScaleField) {
             ui.end_row();
         }
         quiet(ui, "review.objective");
-        ui.label(tab.stated().objective.map_or_else(|| "–".to_owned(), |power| format!("{power}×")));
+        let power = tab.opened.as_ref().and_then(|opened| opened.slide.info().magnification);
+        ui.label(power.map_or_else(|| "–".to_owned(), |power| format!("{power}×")));
         ui.end_row();
         quiet(ui, "review.scale");
-        ui.label(tab.calibration().mpp.map_or_else(|| "–".to_owned(), |mpp| format!("{mpp:.4} µm/px")));
+        ui.label(tab.measure().um_per_px().map_or_else(|| "–".to_owned(), |mpp| format!("{mpp:.4} µm/px")));
         ui.end_row();
     });
     ui.add_space(tokens().space.gap);

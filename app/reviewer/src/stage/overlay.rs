@@ -10,7 +10,7 @@ use eosin_workbench::ViewRect;
 use super::{Tool, screen_at};
 use crate::icon::{haloed, haloed_dot, plate_text};
 use crate::marks::{handles, outline};
-use crate::scale::grouped;
+use crate::scale::{grouped, presets, zoom_text};
 use crate::tab::Tab;
 use crate::theme;
 use crate::tokens::{palette, tokens};
@@ -45,7 +45,7 @@ pub(super) fn marks(painter: &Painter, rect: Rect, tab: &Tab) {
         return;
     }
     let seen = tab.viewport.view_rect();
-    for mark in tab.marks.list() {
+    for mark in tab.marks.list().iter().map(|feature| &feature.annotation) {
         let edited = tab.edited.as_ref().filter(|(id, _)| *id == mark.id).map(|(_, shape)| shape);
         let shape = edited.unwrap_or(&mark.shape);
         let selected = tab.selected.as_ref() == Some(&mark.id);
@@ -124,7 +124,7 @@ fn ruler(painter: &Painter, rect: Rect, tab: &Tab, ends: [BasePoint; 2]) {
         haloed(painter, vec![end - across, end + across], 2.0, mark.measure, mark.halo);
     }
     let length = (ends[1][0] - ends[0][0]).hypot(ends[1][1] - ends[0][1]);
-    let text = tab.calibration().distance_text(length);
+    let text = tab.measure().length_text(length);
     plate_text(painter, from.lerp(to, 0.5) + vec2(10.0, -24.0), &text, 14.0, mark.measure, mark.halo);
 }
 
@@ -162,7 +162,7 @@ fn note(ui: &Ui, top: Pos2, text: &str) {
 
 /// A plate in a corner, as large as what is in it was in the frame before.
 fn corner(ui: &mut Ui, name: &str, inner: Rect, align: Align2, add: impl FnOnce(&mut Ui)) {
-    let id = ui.id().with(name);
+    let id = ui.scope_id().with(name);
     let size = ui.data(|data| data.get_temp::<Vec2>(id)).unwrap_or(vec2(120.0, 40.0));
     let rect = align.align_size_within_rect(size, inner);
     let mut child = ui.new_child(UiBuilder::new().max_rect(rect).id_salt(name));
@@ -174,12 +174,12 @@ fn corner(ui: &mut Ui, name: &str, inner: Rect, align: Align2, add: impl FnOnce(
 }
 
 fn scale_bar(ui: &mut Ui, inner: Rect, tab: &Tab) {
-    let (length, text) = tab.calibration().bar(tab.viewport.pose().scale, BAR_PX);
+    let bar = tab.measure().scale_bar(1.0 / tab.viewport.pose().scale, BAR_PX);
     let ink = palette(ui).ink;
     corner(ui, "scale-bar", inner, Align2::LEFT_BOTTOM, |ui| {
         ui.spacing_mut().item_spacing.y = 3.0;
-        ui.label(RichText::new(text).small().color(ink));
-        let (rect, _) = ui.allocate_exact_size(vec2(length as f32, 6.0), Sense::hover());
+        ui.label(RichText::new(&bar.text).small().color(ink));
+        let (rect, _) = ui.allocate_exact_size(vec2(bar.length_px as f32, 6.0), Sense::hover());
         let stroke = Stroke::new(2.0, ink);
         let corners = [rect.left_top(), rect.left_bottom(), rect.right_bottom(), rect.right_top()];
         ui.painter().add(Drawing::line(corners.to_vec(), stroke));
@@ -187,10 +187,10 @@ fn scale_bar(ui: &mut Ui, inner: Rect, tab: &Tab) {
 }
 
 fn zoom_plate(ui: &mut Ui, inner: Rect, tab: &mut Tab) {
-    let calibration = tab.calibration();
+    let measure = tab.measure();
     let points_per_px = f64::from(ui.pixels_per_point());
     let now = tab.viewport.goal().scale * points_per_px;
-    let base_px = tab.viewport.base_px();
+    let base_px = tab.base_px();
     corner(ui, "zoom-plate", inner, Align2::RIGHT_BOTTOM, |ui| {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
@@ -199,9 +199,9 @@ fn zoom_plate(ui: &mut Ui, inner: Rect, tab: &mut Tab) {
             if fit.on_hover_text("The whole slide  (0)").clicked() {
                 tab.viewport.fit();
             }
-            for (name, screen_px) in calibration.presets() {
+            for (name, screen_px) in presets(&measure, base_px) {
                 let chosen = (now / screen_px).ln().abs() < 0.02;
-                let size = base_px.map(|side| grouped((side * screen_px) as u64));
+                let size = base_px.map(|side| grouped((f64::from(side) * screen_px) as u64));
                 let text = RichText::new(&name).small();
                 let button = egui::Button::selectable(chosen, text);
                 let level = format!("{name}: the slide at {} × {} px", size[0], size[1]);
@@ -210,7 +210,7 @@ fn zoom_plate(ui: &mut Ui, inner: Rect, tab: &mut Tab) {
                 }
             }
             ui.separator();
-            let zoom = calibration.zoom_text(tab.viewport.pose().scale * points_per_px);
+            let zoom = zoom_text(&measure, tab.viewport.pose().scale * points_per_px);
             ui.add_sized(
                 vec2(44.0, 18.0),
                 egui::Label::new(RichText::new(zoom).strong().color(palette(ui).ink)).selectable(false),
@@ -230,7 +230,7 @@ fn minimap(ui: &mut Ui, inner: Rect, tab: &mut Tab) {
     let rect = outer.shrink(4.0);
     let palette = palette(ui);
     let radius = f32::from(tokens().radius.small);
-    let response = ui.interact(outer, ui.id().with("minimap"), Sense::click_and_drag());
+    let response = ui.interact(outer, ui.scope_id().with("minimap"), Sense::click_and_drag());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Minimap"));
     let painter = ui.painter_at(outer);
     painter.rect(outer, radius, palette.panel, Stroke::new(1.0, palette.line), StrokeKind::Inside);

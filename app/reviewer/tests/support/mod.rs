@@ -1,0 +1,138 @@
+//! A window without a window: on software Vulkan, by accessible names, and a picture of it where one wants to look.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use eframe::egui::{self, Theme};
+pub use egui_kittest::Harness;
+pub use egui_kittest::kittest::{NodeT, Queryable};
+use eosin_reviewer::{Lettering, Parts, Reviewer};
+use eosin_session::{AskOptions, Worker};
+use eosin_workbench::texts::Language;
+use eosin_workbench::{FeedOptions, Workbench};
+
+/// A file of the real data, where it is there.
+pub fn shared(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("EOSIN_SHARED")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")));
+    let path = folder.join("data").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("{} is not there: skipped", path.display());
+    None
+}
+
+/// What a window holds on to.
+pub struct Held {
+    pub reviewer: Option<Reviewer>,
+    pub parts: Option<Parts>,
+    pub folder: tempfile::TempDir,
+}
+
+pub type Window = Harness<'static, Held>;
+
+impl Held {
+    pub fn open(&mut self, paths: Vec<PathBuf>) {
+        self.get().open(paths);
+    }
+
+    pub fn get(&mut self) -> &mut Reviewer {
+        self.reviewer.as_mut().expect("the first frame makes it")
+    }
+}
+
+/// Whether a picture can be made here: the harness panics without an adapter.
+fn adapter() -> bool {
+    let probe = std::panic::catch_unwind(|| {
+        let mut harness = Harness::builder().with_size([16.0, 16.0]).wgpu().build_ui(|_| {});
+        harness.render().is_ok()
+    });
+    let there = probe.unwrap_or(false);
+    if !there {
+        println!("no graphics adapter, not even a software one: skipped");
+    }
+    there
+}
+
+pub fn parts(folder: &std::path::Path, worker: Option<Arc<Worker>>) -> Parts {
+    let workbench = Workbench::new(FeedOptions { n_worker: 2, ..FeedOptions::default() }).unwrap();
+    Parts {
+        workbench: Arc::new(workbench),
+        worker,
+        answers: AskOptions { greedy: true, ..AskOptions::default() },
+        annotations: Some(folder.join("annotations")),
+        language: Language::En,
+    }
+}
+
+/// A window of the size of a small screen.
+pub fn window(theme: Theme) -> Option<Window> {
+    window_with(theme, None)
+}
+
+pub fn window_with(theme: Theme, worker: Option<Arc<Worker>>) -> Option<Window> {
+    if !adapter() {
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let parts = parts(folder.path(), worker);
+    let held = Held { reviewer: None, parts: Some(parts), folder };
+    let harness = Harness::builder()
+        .with_size([1280.0, 800.0])
+        .with_theme(theme)
+        .with_step_dt(1.0 / 60.0)
+        .with_max_steps(240)
+        .with_context_setup(|ctx| eosin_reviewer::install(ctx, Lettering::BuiltIn))
+        .wgpu()
+        .build_ui_state(
+            |ui, held: &mut Held| {
+                let reviewer = held.reviewer.get_or_insert_with(|| {
+                    let parts = held.parts.take().expect("made once");
+                    Reviewer::new(ui.ctx(), parts).unwrap()
+                });
+                reviewer.ui(ui);
+            },
+            held,
+        );
+    Some(harness)
+}
+
+/// Runs frames until a condition holds.
+#[track_caller]
+pub fn until(window: &mut Window, what: &str, mut holds: impl FnMut(&mut Window) -> bool) {
+    let begun = Instant::now();
+    loop {
+        window.step();
+        if holds(window) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        std::thread::sleep(Duration::from_millis(4));
+    }
+}
+
+/// Runs frames until the slide in front is all there and nothing moves.
+#[track_caller]
+pub fn settle(window: &mut Window) {
+    until(window, "a slide in front, all of its tiles there", |window| {
+        let reviewer = window.state_mut().get();
+        reviewer
+            .front()
+            .is_some_and(|tab| !tab.viewport.moves() && tab.drawn.n_missing == 0 && tab.drawn.n_sharp > 0)
+    });
+    for _ in 0..30 {
+        window.step();
+    }
+}
+
+/// Writes a picture to the folder that `EOSIN_PICTURES` names; for looking at.
+pub fn save(window: &mut Window, name: &str) {
+    let Some(folder) = std::env::var_os("EOSIN_PICTURES") else { return };
+    let picture = window.render().unwrap();
+    picture.save(PathBuf::from(folder).join(format!("{name}.png"))).unwrap();
+}
