@@ -13,6 +13,7 @@ mod icon;
 mod keys;
 pub mod marks;
 mod message;
+pub mod monitor;
 mod panel;
 pub mod scale;
 mod stage;
@@ -70,6 +71,17 @@ pub fn review(options: ReviewOptions) -> anyhow::Result<()> {
         let mut reviewer = Reviewer::new(ctx, parts)?;
         reviewer.open(files);
         Ok(Box::new(reviewer))
+    })
+}
+
+/// Opens the monitor's window over a run and returns when it is closed.
+///
+/// # Errors
+/// As [`review`].
+pub fn monitor(source: Box<dyn monitor::MonitorSource>, language: Language) -> anyhow::Result<()> {
+    open_window("Eosin: training", [1360.0, 860.0], move |ctx| {
+        words::speak(ctx, language);
+        Ok(Box::new(monitor::Monitor::new(ctx, source)?))
     })
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod clip_evaluate;
 pub(crate) mod evaluate;
 pub(crate) mod export;
+pub(crate) mod monitor;
 pub(crate) mod phantom;
 pub(crate) mod plan;
 mod progress;
@@ -26,6 +27,8 @@ enum Command {
     Run(run::RunArgs),
     /// Go on with a run that was stopped, killed or broken
     Resume(run::ResumeArgs),
+    /// Watch a run in a window while it goes on
+    Monitor(monitor::Args),
     /// Write the report of a run: one page, and the same in Markdown
     Report(report::Args),
     /// Take the model of a finished stage out of a run
@@ -44,6 +47,7 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         Command::Plan(args) => plan::run(args, printer),
         Command::Run(args) => run::run(args, printer),
         Command::Resume(args) => run::resume(args, printer),
+        Command::Monitor(args) => monitor::run(args, printer),
         Command::Report(args) => report::run(args, printer),
         Command::Export(args) => export::run(args, printer),
         Command::Evaluate(args) => evaluate::run(args, printer),

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub mod drawn;
+
 pub use eframe::egui::{self, Theme};
-pub use egui_kittest::Harness;
+pub use egui_kittest::{Harness, SnapshotOptions};
 pub use egui_kittest::kittest::{NodeT, Queryable};
 use eosin_reviewer::{Lettering, Parts, Reviewer};
 use eosin_session::{AskOptions, Worker};
@@ -47,7 +49,7 @@ impl Held {
 }
 
 /// Whether a picture can be made here: the harness panics without an adapter.
-fn adapter() -> bool {
+pub fn adapter() -> bool {
     let probe = std::panic::catch_unwind(|| {
         let mut harness = Harness::builder().with_size([16.0, 16.0]).wgpu().build_ui(|_| {});
         harness.render().is_ok()
@@ -95,11 +97,31 @@ pub fn window_with(theme: Theme, worker: Option<Arc<Worker>>) -> Option<Window> 
                     let parts = held.parts.take().expect("made once");
                     Reviewer::new(ui.ctx(), parts).unwrap()
                 });
-                reviewer.ui(ui);
+                whole(ui, |ui| reviewer.ui(ui));
             },
             held,
         );
     Some(harness)
+}
+
+/// Runs what is given in all of the picture: the harness leaves a margin that no window has.
+pub fn whole(ui: &mut egui::Ui, add: impl FnOnce(&mut egui::Ui)) {
+    let rect = ui.ctx().content_rect();
+    ui.set_clip_rect(rect);
+    let mut child = ui.new_child(egui::UiBuilder::new().max_rect(rect));
+    add(&mut child);
+}
+
+/// The one threshold of all pictures: drivers differ in how they round the edges of letters.
+fn threshold() -> SnapshotOptions {
+    SnapshotOptions::new().threshold(1.2).max_failed_pixels(60)
+}
+
+/// Holds the window against the picture of this name, and writes it where one wants to look.
+#[track_caller]
+pub fn picture<State>(window: &mut Harness<'_, State>, name: &str) {
+    save(window, name);
+    window.snapshot_options(name, &threshold());
 }
 
 /// Runs frames until a condition holds.
@@ -131,7 +153,7 @@ pub fn settle(window: &mut Window) {
 }
 
 /// Writes a picture to the folder that `EOSIN_PICTURES` names; for looking at.
-pub fn save(window: &mut Window, name: &str) {
+pub fn save<State>(window: &mut Harness<'_, State>, name: &str) {
     let Some(folder) = std::env::var_os("EOSIN_PICTURES") else { return };
     let picture = window.render().unwrap();
     picture.save(PathBuf::from(folder).join(format!("{name}.png"))).unwrap();
