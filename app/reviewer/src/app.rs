@@ -12,16 +12,19 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use eframe::egui::{self, CentralPanel, Frame, Margin, Panel as EguiPanel, Ui};
 use eosin_core::annotation::AnnotationClass;
-use eosin_session::{AskOptions, Worker};
+use eosin_session::AskOptions;
+use eosin_workbench::chat::Chats;
 use eosin_workbench::texts::Language;
-use eosin_workbench::{ErrorReport, OpenedSlide, SlideKey, Workbench, default_classes};
+use eosin_workbench::{
+    ErrorReport, OpenedSlide, Preferences, RecentFile, SlideKey, Theme, Workbench, default_classes, list_slides,
+};
 
 use crate::keys;
 use crate::message::Messages;
 use crate::panel::Panel;
 use crate::panel::ask::{AskPanel, AskWish, Desk};
 use crate::panel::marks::MarksPanel;
-use crate::panel::slide::ScaleField;
+use crate::panel::slide::{ScaleField, ScaleWish};
 use crate::panel::{look, search, slide};
 use crate::stage::{StageContext, Tool, sketch_keys, stage_ui};
 use crate::tab::Tab;
@@ -29,16 +32,10 @@ use crate::tiles::{BACK_BYTES, Developer, FRONT_BYTES};
 use crate::tokens::{palette, tokens};
 use crate::words;
 
-/// Files of a folder that are opened at once.
-const MOST_OF_FOLDER: usize = 24;
+/// Files that are opened at once.
+const MOST_AT_ONCE: usize = 24;
 /// News that may wait for a frame.
 const MAX_NEWS: usize = 64;
-/// Endings of files that a folder is looked through for.
-const ENDINGS: &[&str] = &[
-    "svs", "tif", "tiff", "ndpi", "mrxs", "scn", "vms", "vmu", "bif", "svslide", "png", "jpg", "jpeg",
-    "webp", "bmp",
-];
-
 /// What a thread has to tell.
 enum News {
     /// A slide was opened, or not.
@@ -47,8 +44,8 @@ enum News {
     Chosen(Vec<PathBuf>),
     /// A file was chosen to carry annotations in or out.
     Carry(SlideKey, Carry, PathBuf),
-    /// A folder held more files than are opened at once.
-    TooMany(usize),
+    /// Something could not be remembered.
+    Unremembered(ErrorReport),
 }
 
 /// Which way annotations go.
@@ -73,14 +70,16 @@ enum Cover {
 pub struct Parts {
     /// The application.
     pub workbench: Arc<Workbench>,
-    /// The model; without it nothing can be asked.
-    pub worker: Option<Arc<Worker>>,
+    /// Questions, answers and the model; without them nothing can be asked.
+    pub chats: Option<Arc<Chats>>,
     /// Settings of every answer.
     pub answers: AskOptions,
     /// Where annotations are kept; without it nothing can be drawn.
     pub annotations: Option<PathBuf>,
-    /// The language of the words.
+    /// The language of the words, where none was chosen before.
     pub language: Language,
+    /// What the person should know of the start.
+    pub news: Vec<ErrorReport>,
 }
 
 /// The slide reviewer.
@@ -97,6 +96,9 @@ pub struct Reviewer {
     tool: Tool,
     class: Option<AnnotationClass>,
     classes: Vec<AnnotationClass>,
+    /// Classes that are remembered.
+    n_class_kept: usize,
+    recent: Vec<RecentFile>,
     panel: Panel,
     panel_shown: bool,
     ask: AskPanel,
@@ -119,9 +121,23 @@ impl Reviewer {
     /// # Errors
     /// When the system starts no thread.
     pub fn new(ctx: &egui::Context, parts: Parts) -> std::io::Result<Self> {
-        words::speak(ctx, parts.language);
+        let kept = parts.workbench.preferences().map(|file| file.get());
+        let recent = kept.as_ref().map(Preferences::recent_files).unwrap_or_default();
+        let classes = kept.as_ref().map_or_else(default_classes, |kept| kept.classes.clone());
+        words::speak(ctx, kept.as_ref().and_then(|kept| kept.language).unwrap_or(parts.language));
+        if let Some(kept) = &kept {
+            ctx.set_theme(match kept.theme {
+                Theme::System => egui::ThemePreference::System,
+                Theme::Light => egui::ThemePreference::Light,
+                Theme::Dark => egui::ThemePreference::Dark,
+            });
+        }
+        let mut messages = Messages::default();
+        for report in parts.news {
+            messages.push(report);
+        }
         let (sender, receiver) = sync_channel(MAX_NEWS);
-        let desk = Desk::new(Arc::clone(&parts.workbench), parts.worker, parts.answers, ctx.clone());
+        let desk = Desk::new(parts.chats, parts.answers, ctx.clone());
         Ok(Self {
             workbench: parts.workbench,
             annotations: parts.annotations,
@@ -134,13 +150,15 @@ impl Reviewer {
             n_opening: 0,
             tool: Tool::default(),
             class: None,
-            classes: default_classes(),
+            n_class_kept: classes.len(),
+            classes,
+            recent,
             panel: Panel::default(),
             panel_shown: true,
             ask: AskPanel::new(desk),
             marks: MarksPanel::default(),
             scale: ScaleField::default(),
-            messages: Messages::default(),
+            messages,
             cover: None,
             palette_text: String::new(),
         })
@@ -216,10 +234,17 @@ impl Reviewer {
             return;
         }
         let (workbench, sender, ctx) = (Arc::clone(&self.workbench), self.sender.clone(), self.ctx.clone());
-        let (files, n_left) = files_of(paths);
-        if n_left > 0 {
-            let _ = self.sender.try_send(News::TooMany(n_left));
+        let mut listing = list_slides(&paths);
+        let n_left = listing.files.len().saturating_sub(MOST_AT_ONCE);
+        listing.files.truncate(MOST_AT_ONCE);
+        if n_left > 0 || listing.truncated {
+            let message = format!("{n_left} more files were left closed");
+            let hint = "open them one by one, or add the folder to the library".to_owned();
+            self.messages.say("folder", message, Some(hint));
+        } else if listing.files.is_empty() {
+            self.messages.say("folder", "there is no slide or picture in this folder".to_owned(), None);
         }
+        let files = listing.files;
         let n_file = files.len();
         let work = move || {
             for path in files {
@@ -310,11 +335,7 @@ impl Reviewer {
                 }
                 News::Chosen(paths) => self.open(paths),
                 News::Carry(key, way, path) => self.carry(&key, way, &path),
-                News::TooMany(n_left) => {
-                    let message = format!("{n_left} more files of the folder were left closed");
-                    let hint = "open them one by one, or add the folder to the library".to_owned();
-                    self.messages.say("folder", message, Some(hint));
-                }
+                News::Unremembered(report) => self.messages.push(report),
             }
         }
         let ctx = self.ctx.clone();
@@ -353,6 +374,10 @@ impl Reviewer {
                 self.messages.push(report);
             }
         }
+        if let Some(report) = self.ask.take_report() {
+            self.messages.push(report);
+        }
+        self.keep_up(ui);
         self.messages.ui(ui);
         self.cover_ui(ui);
     }
@@ -387,11 +412,60 @@ impl Reviewer {
                     padded.show(ui, |ui| look::look_ui(ui, tab));
                 }
                 (Panel::Slide, Some(tab)) => {
-                    padded.show(ui, |ui| slide::slide_ui(ui, tab, &mut self.scale));
+                    let wish = padded.show(ui, |ui| slide::slide_ui(ui, tab, &mut self.scale)).inner;
+                    if let Some(wish) = wish {
+                        self.state_scale(wish);
+                    }
                 }
             }
         });
         self.panel_shown = shown;
+    }
+
+    fn state_scale(&mut self, wish: ScaleWish) {
+        let mpp = match wish {
+            ScaleWish::Typed(mpp) => Some(mpp),
+            ScaleWish::Stated => None,
+        };
+        let Some(tab) = self.tabs.get_mut(self.front) else { return };
+        if let Err(error) = tab.state_mpp(&self.workbench, mpp) {
+            self.messages.push(error.report());
+        }
+    }
+
+    /// Remembers something between runs, on a thread: disks are slow.
+    fn remember(&self, change: impl FnOnce(&mut Preferences) + Send + 'static) {
+        let Some(file) = self.workbench.preferences().cloned() else { return };
+        let (sender, ctx) = (self.sender.clone(), self.ctx.clone());
+        let work = move || {
+            if let Err(error) = file.change(change) {
+                let report = eosin_workbench::WorkbenchError::from(error).report();
+                let _ = sender.send(News::Unremembered(report));
+                ctx.request_repaint();
+            }
+        };
+        // What is not remembered is no reason to stop.
+        let _ = std::thread::Builder::new().name("eosin-remember".to_owned()).spawn(work);
+    }
+
+    /// Remembers how slides are shown and what was open, once the pointer lets go.
+    fn keep_up(&mut self, ui: &Ui) {
+        if ui.input(|input| input.pointer.any_down()) {
+            return;
+        }
+        for idx in 0..self.tabs.len() {
+            if let Some((key, look)) = self.tabs[idx].look_to_keep() {
+                let workbench = Arc::clone(&self.workbench);
+                let work = move || workbench.set_look(&key, look);
+                // Kept for the next time; the slide is shown so already.
+                let _ = std::thread::Builder::new().name("eosin-remember".to_owned()).spawn(work);
+            }
+        }
+        if self.classes.len() != self.n_class_kept {
+            self.n_class_kept = self.classes.len();
+            let classes = self.classes.clone();
+            self.remember(move |preferences| preferences.classes = classes);
+        }
     }
 
     fn show_place(&mut self, key: &SlideKey, view: eosin_workbench::ViewRect) {
@@ -411,33 +485,6 @@ impl Reviewer {
     }
 }
 
-/// The files to open, and how many of a folder are left out.
-fn files_of(paths: Vec<PathBuf>) -> (Vec<PathBuf>, usize) {
-    let (mut files, mut n_left) = (Vec::new(), 0);
-    for path in paths {
-        if !path.is_dir() {
-            files.push(path);
-            continue;
-        }
-        let mut found: Vec<PathBuf> = std::fs::read_dir(&path)
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.is_file() && is_picture(path))
-            .collect();
-        found.sort();
-        n_left += found.len().saturating_sub(MOST_OF_FOLDER);
-        found.truncate(MOST_OF_FOLDER);
-        files.extend(found);
-    }
-    (files, n_left)
-}
-
-fn is_picture(path: &Path) -> bool {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
-}
-
 impl eframe::App for Reviewer {
     fn logic(&mut self, _ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.take_news();
@@ -449,28 +496,5 @@ impl eframe::App for Reviewer {
 
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
         visuals.panel_fill.to_normalized_gamma_f32()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_is_looked_through_for_pictures() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["b.SVS", "a.png", "notes.txt", "c"] {
-            std::fs::write(folder.path().join(name), b"x").unwrap();
-        }
-        let lone = folder.path().join("c");
-        let (files, n_left) = files_of(vec![folder.path().to_owned(), lone.clone()]);
-        let names: Vec<_> = files.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-        assert_eq!(names, ["a.png", "b.SVS", "c"], "what is named itself is opened whatever its ending");
-        assert_eq!(n_left, 0);
-        for n in 0..30 {
-            std::fs::write(folder.path().join(format!("{n}.tif")), b"x").unwrap();
-        }
-        let (files, n_left) = files_of(vec![folder.path().to_owned()]);
-        assert_eq!((files.len(), n_left), (MOST_OF_FOLDER, 32 - MOST_OF_FOLDER));
     }
 }

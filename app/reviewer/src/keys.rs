@@ -55,6 +55,7 @@ pub const KNOWN: &[&str] = &[
     "delete-annotation",
     "ask",
     "stop",
+    "new-chat",
     "similar-view",
     "search-words",
     "panel-ask",

@@ -17,6 +17,7 @@ pub mod monitor;
 mod panel;
 pub mod scale;
 mod stage;
+mod start;
 mod tab;
 mod theme;
 pub mod tiles;
@@ -25,14 +26,12 @@ mod viewport;
 mod words;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use eframe::egui;
 use eosin_core::DeviceChoice;
-use eosin_session::{AskOptions, BundleSource, Worker};
+use eosin_session::{AskOptions, BundleSource};
 use eosin_workbench::texts::Language;
-use eosin_workbench::{FeedOptions, Workbench};
 
 pub use app::{Parts, Reviewer};
 pub use fonts::Lettering;
@@ -52,9 +51,9 @@ pub struct ReviewOptions {
     pub device: DeviceChoice,
     /// Settings of every answer, otherwise than the model's own.
     pub answers: AskOptions,
-    /// Where annotations are kept; without it nothing can be drawn.
-    pub annotations: Option<PathBuf>,
-    /// Language of the words.
+    /// Where case book, annotations and preferences are kept.
+    pub data_dir: PathBuf,
+    /// Language of the words, where none was chosen before.
     pub language: Language,
 }
 
@@ -63,13 +62,10 @@ pub struct ReviewOptions {
 /// # Errors
 /// Where the machine has no display, or no graphics that wgpu can use.
 pub fn review(options: ReviewOptions) -> anyhow::Result<()> {
-    let workbench = Arc::new(Workbench::new(FeedOptions::default()).context("cannot start the tile feed")?);
-    let ReviewOptions { files, model, device, answers, annotations, language } = options;
-    let worker = Some(Arc::new(Worker::spawn(model, device)));
+    let (parts, _stopgap) = start::parts(&options)?;
     open_window("Eosin", [1360.0, 860.0], move |ctx| {
-        let parts = Parts { workbench, worker, answers, annotations, language };
         let mut reviewer = Reviewer::new(ctx, parts)?;
-        reviewer.open(files);
+        reviewer.open(options.files);
         Ok(Box::new(reviewer))
     })
 }

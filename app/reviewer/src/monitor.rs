@@ -17,7 +17,7 @@ use eframe::egui::{self, Align, CentralPanel, Frame, Layout, Margin, Panel, Rich
 
 pub use series::{MOST_POINTS, Series};
 
-use crate::icon::{Chosen, Icon, icon_button, paint};
+use crate::icon::{BUTTON_PX, Chosen, Icon, icon_button, paint};
 use crate::theme;
 use crate::tokens::{palette, tokens};
 use crate::words::{command_text, text};
@@ -211,7 +211,7 @@ impl Monitor {
         let palette = palette(ui);
         let frame = Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(14, 7));
         Panel::top("bar").frame(frame).show(ui, |ui| {
-            ui.horizontal(|ui| {
+            theme::row(ui, BUTTON_PX, |ui| {
                 ui.label(RichText::new("Eosin").text_style(theme::title()).size(17.0).color(palette.accent));
                 ui.label(RichText::new(&run.name).text_style(theme::title()));
                 let n_done = run.stages.iter().filter(|s| s.progress == Progress::Finished).count();

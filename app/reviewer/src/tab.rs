@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use eosin_core::Mpp;
 use eosin_core::annotation::{AnnotationClass, AnnotationId, BasePoint, Shape};
-use eosin_workbench::{Look, Measure, OpenedSlide, StainView, ViewRect, Workbench};
+use eosin_workbench::{
+    Look, Measure, OpenedSlide, SlideKey, StainView, ViewRect, Workbench, WorkbenchError,
+};
 
 use crate::marks::Marks;
 use crate::stage::{Grip, NEAR_PX, Sketch, Tool};
@@ -47,8 +49,8 @@ pub struct Tab {
     pub pointer_base_px: Option<BasePoint>,
     /// What the file says of its scale.
     stated: Measure,
-    /// µm per pixel that the person typed in.
-    pub typed_mpp: Option<Mpp>,
+    /// The look that is remembered for this slide.
+    look_kept: Look,
 }
 
 impl Tab {
@@ -64,6 +66,8 @@ impl Tab {
         let source = Arc::new(FeedSource::new(Arc::clone(workbench), Arc::clone(&opened)));
         let stated = Measure::of(opened.slide.info());
         let mut tab = Self::of_source(source, developer, opened.title.clone(), stated);
+        tab.set_look(workbench.look(&opened.key).unwrap_or_default());
+        tab.look_kept = tab.layer.look();
         if let Some(folder) = annotations {
             tab.marks = Marks::open(folder, &opened.slide.info().id);
         }
@@ -96,13 +100,40 @@ impl Tab {
             found: None,
             pointer_base_px: None,
             stated,
-            typed_mpp: None,
+            look_kept: Look::default(),
         }
     }
 
     /// The scale to go by: what was typed in goes before what the file states.
     pub fn measure(&self) -> Measure {
-        self.typed_mpp.map_or(self.stated, Measure::with_mpp)
+        self.stated
+    }
+
+    /// Whether the scale was typed in.
+    pub fn scale_is_typed(&self) -> bool {
+        self.opened.as_ref().is_some_and(|opened| opened.slide.info().mpp != opened.file_mpp)
+    }
+
+    /// States the scale, or takes back what was stated; remembered for this slide.
+    ///
+    /// # Errors
+    /// As [`Workbench::state_mpp`]; the scale then holds until the program ends.
+    pub fn state_mpp(&mut self, workbench: &Workbench, mpp: Option<Mpp>) -> Result<(), WorkbenchError> {
+        let Some(key) = self.opened.as_ref().map(|opened| opened.key.clone()) else { return Ok(()) };
+        let stated = workbench.state_mpp(&key, mpp);
+        // Also where it could not be remembered.
+        if let Ok(opened) = workbench.slide(&key) {
+            self.stated = Measure::of(opened.slide.info());
+            self.opened = Some(opened);
+        }
+        stated.map(|_| ())
+    }
+
+    /// The look to remember, where it is another than the one remembered.
+    pub fn look_to_keep(&mut self) -> Option<(SlideKey, Look)> {
+        let look = self.layer.look();
+        let key = self.opened.as_ref()?.key.clone();
+        (look != std::mem::replace(&mut self.look_kept, look)).then_some((key, look))
     }
 
     /// Size of the slide.

@@ -58,6 +58,18 @@ pub fn primary(ui: &egui::Ui, text: &str) -> egui::Button<'static> {
     egui::Button::new(egui::RichText::new(text).color(palette.accent_ink)).fill(palette.accent)
 }
 
+/// A row of a fixed height, everything in its middle.
+pub fn row<R>(ui: &mut egui::Ui, height: f32, add: impl FnOnce(&mut egui::Ui) -> R) -> R {
+    let size = vec2(ui.available_width(), height);
+    let layout = egui::Layout::left_to_right(egui::Align::Center);
+    ui.allocate_ui_with_layout(size, layout, |ui| {
+        ui.set_min_height(height);
+        ui.spacing_mut().interact_size.y = ui.spacing().interact_size.y.min(height);
+        add(ui)
+    })
+    .inner
+}
+
 /// Text that stands back.
 pub fn quiet(ui: &egui::Ui, text: impl Into<String>) -> egui::RichText {
     egui::RichText::new(text).small().color(palette(ui).quiet)
@@ -109,6 +121,7 @@ fn dress(style: &mut Style, palette: &Palette, tokens: &Tokens) {
     visuals.selection.bg_fill = palette.accent_soft;
     visuals.selection.stroke = Stroke::new(1.5, palette.accent);
     visuals.slider_trailing_fill = true;
+    visuals.handle_shape = egui::style::HandleShape::Circle;
     visuals.collapsing_header_frame = false;
     visuals.indent_has_left_vline = false;
     let corner_radius = CornerRadius::same(tokens.radius.small);

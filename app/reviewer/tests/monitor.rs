@@ -150,16 +150,23 @@ fn the_stage_that_runs_is_followed_until_another_is_chosen() {
     window.check_accessibility();
 }
 
+fn look(theme: Theme, name: &str) {
+    let source = Written::default();
+    *source.state.lock().unwrap() = run();
+    let Some(mut window) = monitor(source, theme) else { return };
+    wait_for(&mut window, "the run", |window| window.query_all_by_label("GRPO").next().is_some());
+    window.run_steps(8);
+    picture(&mut window, name);
+}
+
 #[test]
-fn it_looks_as_it_should() {
-    for (theme, name) in [(Theme::Light, "monitor-light"), (Theme::Dark, "monitor-dark")] {
-        let source = Written::default();
-        *source.state.lock().unwrap() = run();
-        let Some(mut window) = monitor(source, theme) else { return };
-        wait_for(&mut window, "the run", |window| window.query_all_by_label("GRPO").next().is_some());
-        window.run_steps(8);
-        picture(&mut window, name);
-    }
+fn it_looks_as_it_should_by_day() {
+    look(Theme::Light, "monitor-light");
+}
+
+#[test]
+fn it_looks_as_it_should_by_night() {
+    look(Theme::Dark, "monitor-dark");
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub fn run(args: Args, _printer: &Printer) -> anyhow::Result<()> {
         model: settings.source(),
         device: settings.device.value,
         answers: args.answer.options(&settings),
-        annotations: Some(crate::environment::data_dir().join("annotations")),
+        data_dir: crate::environment::data_dir(),
         language: crate::environment::language(),
     })
 }

@@ -7,7 +7,7 @@ use eframe::egui::{
 use eosin_workbench::command::Group;
 
 use super::{Cover, Reviewer};
-use crate::icon::{Chosen, Icon, icon_button, icon_button_sized, paint};
+use crate::icon::{BUTTON_PX, Chosen, Icon, icon_button, icon_button_sized, paint};
 use crate::keys;
 use crate::panel::Panel;
 use crate::panel::slide::scale_ui;
@@ -28,6 +28,9 @@ const TOOLS: [(Tool, Icon, &str); 7] = [
     (Tool::Freehand, Icon::Freehand, "tool-freehand"),
 ];
 
+/// Recent files on the first page.
+const MOST_RECENT: usize = 6;
+
 /// Commands in the tool bar under the tools.
 const TURNS: [(Icon, &str); 5] = [
     (Icon::Plus, "zoom-in"),
@@ -43,7 +46,7 @@ impl Reviewer {
         let palette = palette(ui);
         let frame = Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(12, 6));
         EguiPanel::top("bar").frame(frame).show(ui, |ui| {
-            ui.horizontal(|ui| {
+            theme::row(ui, BUTTON_PX, |ui| {
                 ui.label(RichText::new("Eosin").text_style(theme::title()).size(17.0).color(palette.accent));
                 ui.add_space(tokens().space.small);
                 let keys = keys::keys_text("open");
@@ -165,7 +168,7 @@ impl Reviewer {
     pub(super) fn status_bar(&mut self, ui: &mut Ui) {
         let frame = Frame::new().fill(palette(ui).panel).inner_margin(Margin::symmetric(14, 4));
         EguiPanel::bottom("status").frame(frame).show(ui, |ui| {
-            ui.horizontal(|ui| {
+            theme::row(ui, 18.0, |ui| {
                 ui.label(theme::quiet(ui, text(ui, "review.notice")));
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     let Some(tab) = self.front() else { return };
@@ -219,29 +222,52 @@ impl Reviewer {
                 .map(|(id, _)| format!("{}  {}", keys::keys_text(id), command_text(ui, id)))
                 .collect();
             ui.label(theme::quiet(ui, line.join("      ")));
+            self.recent_ui(ui);
         });
+    }
+
+    /// Files that were open lately.
+    fn recent_ui(&mut self, ui: &mut Ui) {
+        if self.recent.is_empty() {
+            return;
+        }
+        let mut chosen = None;
+        ui.add_space(tokens().space.section);
+        ui.label(theme::quiet(ui, text(ui, "review.recent")));
+        ui.spacing_mut().item_spacing.y = 2.0;
+        for file in self.recent.iter().take(MOST_RECENT) {
+            let name = file.path.file_name().map(|name| name.to_string_lossy().into_owned());
+            let name = short(&name.unwrap_or_default());
+            let button = Button::new(name).frame(false).min_size(vec2(260.0, 24.0));
+            let response = ui.add_enabled(file.exists, button);
+            if response.on_hover_text(file.path.display().to_string()).clicked() {
+                chosen = Some(file.path.clone());
+            }
+        }
+        self.open(chosen.into_iter().collect());
     }
 
     /// What lies over the window.
     pub(super) fn cover_ui(&mut self, ui: &mut Ui) {
         let Some(cover) = self.cover else { return };
-        let mut done = false;
-        let mut wish = None;
+        let (mut done, mut wish, mut scale) = (false, None, None);
         let response = Modal::new(egui::Id::unique("cover")).show(ui.ctx(), |ui| match cover {
             Cover::Palette => (wish, done) = palette_ui(ui, &mut self.palette_text),
             Cover::Shortcuts => shortcuts_ui(ui),
             Cover::Scale => {
                 ui.set_width(360.0);
-                if let Some(tab) = self.tabs.get_mut(self.front) {
-                    let before = tab.typed_mpp;
-                    scale_ui(ui, tab, &mut self.scale);
-                    done = tab.typed_mpp != before;
+                if let Some(tab) = self.tabs.get(self.front) {
+                    scale = scale_ui(ui, tab, &mut self.scale);
+                    done = scale.is_some();
                 }
             }
         });
         if done || wish.is_some() || response.should_close() {
             self.cover = None;
             self.palette_text.clear();
+        }
+        if let Some(scale) = scale {
+            self.state_scale(scale);
         }
         if let Some(id) = wish {
             self.perform(ui, id);

@@ -3,7 +3,7 @@
 use eframe::egui::{Theme, Ui};
 use eosin_workbench::command::Needs;
 use eosin_workbench::texts::Language;
-use eosin_workbench::{Look, Stain, StainView, Tint};
+use eosin_workbench::{Look, Stain, StainView, Theme as KeptTheme, Tint};
 
 use super::{Carry, Cover, Reviewer};
 use crate::keys;
@@ -56,6 +56,7 @@ impl Reviewer {
                 self.ask.focus();
             }
             "stop" => self.ask.stop(),
+            "new-chat" => self.ask.begin_anew(),
             "panel-ask" => self.show_panel(Panel::Ask),
             "panel-similar" | "similar-view" | "search-words" => self.show_panel(Panel::Search),
             "panel-annotations" => self.show_panel(Panel::Marks),
@@ -68,11 +69,14 @@ impl Reviewer {
             "theme" => {
                 let theme = if ui.visuals().dark_mode { Theme::Light } else { Theme::Dark };
                 ui.ctx().set_theme(theme);
+                let kept = if theme == Theme::Light { KeptTheme::Light } else { KeptTheme::Dark };
+                self.remember(move |preferences| preferences.theme = kept);
             }
             "language" => {
                 let now = words::words(ui.ctx()).language();
                 let next = if now == Language::En { Language::Zh } else { Language::En };
                 words::speak(ui.ctx(), next);
+                self.remember(move |preferences| preferences.language = Some(next));
             }
             _ => return false,
         }

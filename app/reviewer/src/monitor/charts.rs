@@ -99,7 +99,9 @@ pub(super) fn charts_ui(ui: &mut Ui, stage: &StageState, smooth: &mut f64) {
         for row in charts.chunks(n_column as usize) {
             ui.horizontal_top(|ui| {
                 for chart in row {
-                    ui.allocate_ui(vec2(width, PLOT_PX + 52.0), |ui| chart_ui(ui, stage, chart, *smooth));
+                    let size = vec2(width, PLOT_PX + 56.0);
+                    let layout = Layout::top_down(Align::Min);
+                    ui.allocate_ui_with_layout(size, layout, |ui| chart_ui(ui, stage, chart, *smooth));
                 }
             });
         }
@@ -175,7 +177,7 @@ fn chart_ui(ui: &mut Ui, stage: &StageState, chart: &Chart, smooth: f64) {
         .show(ui, |ui| {
             ui.set_width(ui.available_width());
             ui.spacing_mut().item_spacing = vec2(8.0, 3.0);
-            ui.horizontal(|ui| {
+            theme::row(ui, 20.0, |ui| {
                 ui.label(RichText::new(&chart.title).text_style(theme::title()));
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     let first = &stage.curves[chart.curves[0].0].1;
@@ -192,10 +194,8 @@ fn chart_ui(ui: &mut Ui, stage: &StageState, chart: &Chart, smooth: f64) {
 
 fn legend_ui(ui: &mut Ui, chart: &Chart) {
     let palette = palette(ui);
-    ui.horizontal(|ui| {
+    theme::row(ui, 16.0, |ui| {
         ui.spacing_mut().item_spacing.x = 5.0;
-        ui.set_min_height(16.0);
-        ui.set_max_width(ui.available_width());
         for (idx, (_, label)) in chart.curves.iter().enumerate() {
             if label.is_empty() {
                 continue;

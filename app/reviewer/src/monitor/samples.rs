@@ -37,7 +37,7 @@ fn sample_ui(ui: &mut Ui, sample: &Sample) {
         .show(ui, |ui| {
             ui.set_width(ui.available_width());
             ui.spacing_mut().item_spacing.y = tokens().space.tiny;
-            ui.horizontal(|ui| {
+            theme::row(ui, 16.0, |ui| {
                 ui.label(theme::quiet(ui, format!("step {}", sample.step)));
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     for (name, points) in sample.rewards.iter().rev() {

@@ -47,7 +47,7 @@ fn card(ui: &mut Ui, stage: &StageState, shown: bool) -> bool {
     let inner = frame.show(ui, |ui| {
         ui.set_width(ui.available_width());
         ui.spacing_mut().item_spacing.y = 3.0;
-        ui.horizontal(|ui| {
+        theme::row(ui, 20.0, |ui| {
             let (dot, _) = ui.allocate_exact_size(vec2(10.0, 14.0), Sense::hover());
             ui.painter().circle_filled(dot.center(), 4.0, ink);
             ui.add(egui::Label::new(RichText::new(stage.title()).color(palette.ink)).selectable(false).truncate());
@@ -56,7 +56,7 @@ fn card(ui: &mut Ui, stage: &StageState, shown: bool) -> bool {
             Some(n_step) => format!("{} · {} / {n_step}", stage.kind, stage.step),
             None => format!("{} · {}", stage.kind, stage.step),
         };
-        ui.horizontal(|ui| {
+        theme::row(ui, 16.0, |ui| {
             ui.add(egui::Label::new(theme::quiet(ui, steps)).selectable(false));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 ui.add(egui::Label::new(theme::quiet(ui, words.as_str())).selectable(false));

@@ -8,14 +8,17 @@ mod desk;
 mod turn;
 
 use eframe::egui::{
-    self, Align, ColorImage, Frame, Key, Layout, Margin, Panel, RichText, ScrollArea, Stroke, TextEdit,
-    TextureHandle, TextureOptions, Ui, vec2,
+    self, Align, Frame, Key, Layout, Margin, Panel, RichText, ScrollArea, Stroke, TextEdit, TextureHandle,
+    TextureOptions, Ui, vec2,
 };
+use eosin_casebook::{AnswerId, ChatId};
 use eosin_session::LoadState;
-use eosin_workbench::{SlideKey, ViewRect};
+use eosin_workbench::chat::Ask;
+use eosin_workbench::{ErrorReport, PictureSource, SlideKey, ViewRect};
 
+use desk::AnswerPlace;
 pub use desk::{AskNews, Desk};
-use turn::Turn;
+use turn::{Turn, TurnWish};
 
 use crate::icon::{Icon, paint};
 use crate::tab::Tab;
@@ -74,7 +77,11 @@ pub struct AskPanel {
     question: String,
     choices: String,
     turns: Vec<Turn>,
+    /// The chat in the case book, once the first question is kept.
+    chat: Option<ChatId>,
     preview: Preview,
+    /// What could not be kept, to be told by the window.
+    report: Option<ErrorReport>,
     /// Puts the cursor into the question in the next frame.
     focus: bool,
 }
@@ -93,7 +100,9 @@ impl AskPanel {
             question: String::new(),
             choices: String::new(),
             turns: Vec::new(),
+            chat: None,
             preview: Preview::default(),
+            report: None,
             focus: false,
         }
     }
@@ -115,7 +124,21 @@ impl AskPanel {
 
     /// The answers so far, for tests.
     pub fn answers(&self) -> Vec<String> {
-        self.turns.iter().map(|turn| turn.answer.clone()).collect()
+        self.turns.iter().map(|turn| turn.answer().to_owned()).collect()
+    }
+
+    /// Begins a new chat; the old one is in the case book.
+    pub fn begin_anew(&mut self) {
+        self.desk.stop();
+        if !self.desk.answering() {
+            self.turns.clear();
+            self.chat = None;
+        }
+    }
+
+    /// What went wrong since one asked last.
+    pub fn take_report(&mut self) -> Option<ErrorReport> {
+        self.report.take()
     }
 
     /// Takes what the threads have sent.
@@ -138,24 +161,30 @@ impl AskPanel {
                         }
                     }
                 }
-                AskNews::Seen { turn, picture, seen } => {
-                    if let Some(turn) = self.turns.get_mut(turn) {
-                        turn.picture = Some(ctx.load_texture("asked", picture, TextureOptions::LINEAR));
-                        turn.seen = Some(seen);
+                AskNews::Began { place, chat, turn, answer, picture } => {
+                    self.chat = chat.or(self.chat);
+                    if let Some(asked) = self.turns.get_mut(place.turn) {
+                        asked.kept = turn.or(asked.kept);
+                        asked.name_answer(place.version, answer);
+                        if let Some((picture, seen)) = picture {
+                            let texture = ctx.load_texture("asked", picture, TextureOptions::LINEAR);
+                            asked.picture = Some((texture, seen));
+                        }
                     }
                 }
-                AskNews::Event { turn, event } => {
+                AskNews::Event { place, event } => {
                     if event.is_last() {
                         self.desk.ended();
                     }
-                    if let Some(turn) = self.turns.get_mut(turn) {
-                        turn.take(event);
+                    if let Some(turn) = self.turns.get_mut(place.turn) {
+                        turn.take(place.version, event);
                     }
                 }
-                AskNews::Refused { turn, message, hint } => {
+                AskNews::Unkept(report) => self.report = Some(report),
+                AskNews::Refused { place, report } => {
                     self.desk.ended();
-                    if let Some(turn) = self.turns.get_mut(turn) {
-                        turn.fail(message, hint);
+                    if let Some(turn) = self.turns.get_mut(place.turn) {
+                        turn.fail(place.version, report.message, report.hint);
                     }
                 }
             }
@@ -168,22 +197,26 @@ impl AskPanel {
         let tokens = tokens();
         let frame = Frame::new().inner_margin(Margin::same(tokens.space.gap as i8)).fill(palette(ui).panel);
         Panel::bottom("composer").frame(frame).resizable(false).show(ui, |ui| self.composer_ui(ui, tab));
-        let mut wish = None;
+        let (mut wish, mut again) = (None, None);
         if self.turns.is_empty() {
             self.empty_ui(ui, tab);
         } else {
             let scroll = ScrollArea::vertical().auto_shrink(false).stick_to_bottom(true);
             scroll.content_margin(Margin::same(tokens.space.gap as i8)).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = tokens.space.small;
+                let idle = !self.desk.answering();
                 for (idx, turn) in self.turns.iter_mut().enumerate() {
-                    ui.push_id(idx, |ui| {
-                        if turn.ui(ui) {
-                            wish = Some(AskWish::Show(turn.slide.clone(), turn.view));
-                        }
-                    });
+                    match ui.push_id(idx, |ui| turn.ui(ui, idle)).inner {
+                        Some(TurnWish::Show) => wish = Some(AskWish::Show(turn.slide.clone(), turn.view)),
+                        Some(TurnWish::Again) => again = Some(idx),
+                        None => {}
+                    }
                     ui.add_space(tokens.space.gap);
                 }
             });
+            if let Some(idx) = again {
+                self.answer_again(idx);
+            }
         }
         wish
     }
@@ -345,14 +378,31 @@ impl AskPanel {
         let choices: Vec<String> =
             self.choices.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
         let view = tab.view_rect();
-        let turn = self.turns.len();
+        // The answer that is shown is the one that is followed up.
+        let (chat, parent) = match self.turns.last().and_then(Turn::shown_answer) {
+            Some(answer) => (self.chat, Some(answer)),
+            None => (None, None),
+        };
+        let same = self.turns.last().is_some_and(|last| last.slide == opened.key && last.view == view);
+        // The model has seen this view already, and remembers it.
+        let pictures = if parent.is_some() && same {
+            Vec::new()
+        } else {
+            vec![PictureSource::View { slide: opened.key.clone(), view }]
+        };
+        let place = AnswerPlace { turn: self.turns.len(), version: 0 };
         self.turns.push(Turn::new(question.clone(), choices.clone(), opened.key.clone(), view));
-        self.desk.ask(turn, opened.key.clone(), view, question, choices);
+        self.desk.ask(place, Ask { chat, parent, question, choices, pictures, ..Ask::default() });
         ui.ctx().request_repaint();
+    }
+
+    /// Answers a question once more; its other answers stay.
+    fn answer_again(&mut self, idx: usize) {
+        let Some((chat, kept)) = self.chat.zip(self.turns[idx].kept) else { return };
+        let version = self.turns[idx].begin_version();
+        self.desk.again(AnswerPlace { turn: idx, version }, chat, kept);
     }
 }
 
-/// A JPEG as egui takes it; for threads.
-fn decode(jpeg: &[u8]) -> Option<ColorImage> {
-    eosin_slide::decode_picture(jpeg).ok().map(|tile| crate::tiles::color_image(&tile))
-}
+/// Name of an answer in the case book.
+type Kept = Option<AnswerId>;

@@ -2,6 +2,8 @@
 
 use eframe::egui::{self, Grid, RichText, TextEdit, Ui};
 
+use eosin_core::Mpp;
+
 use crate::scale::{grouped, parse_mpp};
 use crate::tab::Tab;
 use crate::theme;
@@ -14,8 +16,17 @@ pub struct ScaleField {
     typed: String,
 }
 
+/// What is to be done with the scale.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum ScaleWish {
+    /// Use this one.
+    Typed(Mpp),
+    /// Use the file's.
+    Stated,
+}
+
 /// Shows the panel.
-pub fn slide_ui(ui: &mut Ui, tab: &mut Tab, field: &mut ScaleField) {
+pub fn slide_ui(ui: &mut Ui, tab: &Tab, field: &mut ScaleField) -> Option<ScaleWish> {
     theme::heading(ui, text(ui, "review.slide"));
     let quiet = |ui: &mut Ui, key: &'static str| {
         let words = theme::quiet(ui, text(ui, key));
@@ -56,11 +67,12 @@ pub fn slide_ui(ui: &mut Ui, tab: &mut Tab, field: &mut ScaleField) {
         ui.end_row();
     });
     ui.add_space(tokens().space.gap);
-    scale_ui(ui, tab, field);
+    scale_ui(ui, tab, field)
 }
 
 /// The scale, typed in.
-pub fn scale_ui(ui: &mut Ui, tab: &mut Tab, field: &mut ScaleField) {
+pub fn scale_ui(ui: &mut Ui, tab: &Tab, field: &mut ScaleField) -> Option<ScaleWish> {
+    let mut wish = None;
     theme::heading(ui, text(ui, "review.own-scale"));
     ui.label(theme::quiet(ui, text(ui, "review.own-scale-why")));
     ui.horizontal(|ui| {
@@ -71,10 +83,10 @@ pub fn scale_ui(ui: &mut Ui, tab: &mut Tab, field: &mut ScaleField) {
         let entered = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
         let clicked = ui.add_enabled(typed.is_some(), egui::Button::new(text(ui, "review.use"))).clicked();
         if let (true, Some(mpp)) = (entered || clicked, typed) {
-            tab.typed_mpp = Some(mpp);
+            wish = Some(ScaleWish::Typed(mpp));
         }
-        if tab.typed_mpp.is_some() && ui.button(text(ui, "review.as-stated")).clicked() {
-            tab.typed_mpp = None;
+        if tab.scale_is_typed() && ui.button(text(ui, "review.as-stated")).clicked() {
+            wish = Some(ScaleWish::Stated);
             field.typed.clear();
         }
     });
@@ -82,4 +94,5 @@ pub fn scale_ui(ui: &mut Ui, tab: &mut Tab, field: &mut ScaleField) {
         let words = RichText::new(text(ui, "review.no-scale")).small().color(palette(ui).danger);
         ui.label(words);
     }
+    wish
 }

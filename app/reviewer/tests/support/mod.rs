@@ -10,11 +10,14 @@ pub mod drawn;
 
 pub use eframe::egui::{self, Theme};
 pub use egui_kittest::{Harness, SnapshotOptions};
-pub use egui_kittest::kittest::{NodeT, Queryable};
+pub use egui_kittest::kittest::Queryable;
 use eosin_reviewer::{Lettering, Parts, Reviewer};
-use eosin_session::{AskOptions, Worker};
+use eosin_casebook::CaseBook;
+use eosin_session::{AskOptions, BundleSource, Worker};
+use eosin_workbench::chat::Chats;
 use eosin_workbench::texts::Language;
-use eosin_workbench::{FeedOptions, Workbench};
+use eosin_core::DeviceChoice;
+use eosin_workbench::{FeedOptions, PreferencesFile, Workbench};
 
 /// A file of the real data, where it is there.
 pub fn shared(name: &str) -> Option<PathBuf> {
@@ -61,41 +64,57 @@ pub fn adapter() -> bool {
     there
 }
 
-pub fn parts(folder: &std::path::Path, worker: Option<Arc<Worker>>) -> Parts {
+/// Whether a window can be asked questions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Model {
+    None,
+    Demo,
+}
+
+fn parts(folder: &std::path::Path, model: Model) -> Parts {
+    let preferences = PreferencesFile::open(&folder.join("preferences.json")).unwrap().0;
     let workbench = Workbench::new(FeedOptions { n_worker: 2, ..FeedOptions::default() }).unwrap();
+    let workbench = Arc::new(workbench.remembering(Arc::new(preferences)));
+    let chats = (model == Model::Demo).then(|| {
+        let book = CaseBook::open(&folder.join("casebook.sqlite")).unwrap().0;
+        let worker = Worker::spawn(BundleSource::Demo, DeviceChoice::Cpu);
+        Arc::new(Chats::new(Arc::clone(&workbench), Arc::new(book), worker))
+    });
     Parts {
-        workbench: Arc::new(workbench),
-        worker,
+        workbench,
+        chats,
         answers: AskOptions { greedy: true, ..AskOptions::default() },
         annotations: Some(folder.join("annotations")),
         language: Language::En,
+        news: Vec::new(),
     }
 }
 
 /// A window of the size of a small screen.
 pub fn window(theme: Theme) -> Option<Window> {
-    window_with(theme, None)
+    window_with(theme, Model::None)
 }
 
-pub fn window_with(theme: Theme, worker: Option<Arc<Worker>>) -> Option<Window> {
+pub fn window_with(theme: Theme, model: Model) -> Option<Window> {
     if !adapter() {
         return None;
     }
     let folder = tempfile::tempdir().unwrap();
-    let parts = parts(folder.path(), worker);
+    let parts = parts(folder.path(), model);
     let held = Held { reviewer: None, parts: Some(parts), folder };
     let harness = Harness::builder()
         .with_size([1280.0, 800.0])
-        .with_theme(theme)
         .with_step_dt(1.0 / 60.0)
         .with_max_steps(240)
         .with_context_setup(|ctx| eosin_reviewer::install(ctx, Lettering::BuiltIn))
         .wgpu()
         .build_ui_state(
-            |ui, held: &mut Held| {
+            move |ui, held: &mut Held| {
                 let reviewer = held.reviewer.get_or_insert_with(|| {
                     let parts = held.parts.take().expect("made once");
-                    Reviewer::new(ui.ctx(), parts).unwrap()
+                    let reviewer = Reviewer::new(ui.ctx(), parts).unwrap();
+                    ui.ctx().set_theme(theme);
+                    reviewer
                 });
                 whole(ui, |ui| reviewer.ui(ui));
             },

@@ -1,17 +1,29 @@
-//! Where questions go: threads that read the view, ask the worker and send what it says.
+//! Where questions go: threads that ask the workbench's chats and send what comes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use eframe::egui::{self, ColorImage};
-use eosin_session::{AskOptions, Cancel, LoadState, ModelInfo, StreamEvent, Worker};
-use eosin_workbench::{SlideKey, ViewQuestion, ViewRect, Workbench};
+use eosin_casebook::{AnswerId, ChatId, TurnId};
+use eosin_session::{AskOptions, LoadState, ModelInfo, StreamEvent};
+use eosin_workbench::chat::{Ask, ChatEvent, Chats, RunId};
+use eosin_workbench::{ErrorReport, PictureSource, SeenPicture, SlideKey, ViewRect, WorkbenchError};
 
-use super::{Seen, decode};
+use super::Seen;
+use crate::tiles::color_image;
 
 /// Events that may wait for a frame; a window that is hidden takes them all the same.
 const MAX_NEWS: usize = 512;
+
+/// Which answer an event is about: the question, and which of its versions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AnswerPlace {
+    /// The question in the panel.
+    pub turn: usize,
+    /// The version of its answer.
+    pub version: usize,
+}
 
 /// What a thread has to tell.
 #[derive(Debug)]
@@ -23,50 +35,53 @@ pub enum AskNews {
         /// Its pixels, or why there are none.
         result: Result<(ColorImage, Seen), String>,
     },
-    /// What the model sees of a question.
-    Seen {
+    /// The question is on its way, and kept under these names.
+    Began {
         /// The question.
-        turn: usize,
-        /// Its pixels.
-        picture: ColorImage,
-        /// Their size.
-        seen: Seen,
+        place: AnswerPlace,
+        /// The chat.
+        chat: Option<ChatId>,
+        /// The question's name.
+        turn: Option<TurnId>,
+        /// The answer's name.
+        answer: Option<AnswerId>,
+        /// What the model sees of it.
+        picture: Option<(ColorImage, Seen)>,
     },
     /// The answer goes on.
     Event {
         /// The question.
-        turn: usize,
+        place: AnswerPlace,
         /// What happened.
         event: StreamEvent,
     },
+    /// The answer comes, and is not kept.
+    Unkept(ErrorReport),
     /// The question could not be put.
     Refused {
         /// The question.
-        turn: usize,
-        /// Why.
-        message: String,
-        /// What to do.
-        hint: Option<String>,
+        place: AnswerPlace,
+        /// Why, and what to do.
+        report: ErrorReport,
     },
+}
+
+/// The answer that is being made.
+#[derive(Default)]
+struct Running {
+    stopped: AtomicBool,
+    run: Mutex<Option<RunId>>,
 }
 
 /// The way to the model.
 pub struct Desk {
-    workbench: Arc<Workbench>,
-    worker: Option<Arc<Worker>>,
+    chats: Option<Arc<Chats>>,
     options: AskOptions,
     ctx: egui::Context,
     sender: SyncSender<AskNews>,
     receiver: Receiver<AskNews>,
     reading: Arc<AtomicBool>,
-    /// The answer that is being made. Its flag is set once it has one.
-    running: Option<Running>,
-}
-
-/// An answer that is being made.
-struct Running {
-    stopped: Arc<AtomicBool>,
-    cancel: Arc<std::sync::Mutex<Option<Cancel>>>,
+    running: Option<Arc<Running>>,
 }
 
 impl std::fmt::Debug for Desk {
@@ -76,21 +91,16 @@ impl std::fmt::Debug for Desk {
 }
 
 impl Desk {
-    /// A desk over a worker; without one nothing can be asked.
-    pub fn new(
-        workbench: Arc<Workbench>,
-        worker: Option<Arc<Worker>>,
-        options: AskOptions,
-        ctx: egui::Context,
-    ) -> Self {
+    /// A desk over chats; without them nothing can be asked.
+    pub fn new(chats: Option<Arc<Chats>>, options: AskOptions, ctx: egui::Context) -> Self {
         let (sender, receiver) = sync_channel(MAX_NEWS);
         let reading = Arc::new(AtomicBool::new(false));
-        Self { workbench, worker, options, ctx, sender, receiver, reading, running: None }
+        Self { chats, options, ctx, sender, receiver, reading, running: None }
     }
 
     /// How far the model is.
     pub fn state(&self) -> Option<LoadState> {
-        self.worker.as_ref().map(|worker| worker.state())
+        self.chats.as_ref().map(|chats| chats.load_state())
     }
 
     /// The model, once it is there.
@@ -118,27 +128,28 @@ impl Desk {
 
     /// Stops the answer within a token.
     pub fn stop(&mut self) {
-        if let Some(running) = &self.running {
-            running.stopped.store(true, Ordering::Relaxed);
-            let cancel = running.cancel.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let Some(cancel) = &*cancel {
-                cancel.cancel();
+        if let (Some(running), Some(chats)) = (&self.running, &self.chats) {
+            running.stopped.store(true, Ordering::SeqCst);
+            if let Some(run) = *running.run.lock().unwrap_or_else(PoisonError::into_inner) {
+                chats.stop(run);
             }
         }
     }
 
     /// Has what the model would see of a view read; `false` while another view is being read.
     pub fn preview(&self, slide: &SlideKey, view: ViewRect) -> bool {
-        let Some(model) = self.model() else { return false };
+        let Some(chats) = self.chats.clone().filter(|_| self.model().is_some()) else { return false };
         if self.reading.swap(true, Ordering::Relaxed) {
             return false;
         }
-        let (workbench, sender, ctx) = (Arc::clone(&self.workbench), self.sender.clone(), self.ctx.clone());
-        let (slide, reading) = (slide.clone(), Arc::clone(&self.reading));
+        let (sender, ctx, slide) = (self.sender.clone(), self.ctx.clone(), slide.clone());
+        let reading = Arc::clone(&self.reading);
         let work = move || {
-            let ask = view_question(&slide, view, "?".to_owned(), Vec::new(), AskOptions::default());
-            let result = match workbench.question(&model, ask) {
-                Ok((_, seen)) => picture(seen).ok_or_else(|| "…".to_owned()),
+            let source = PictureSource::View { slide: slide.clone(), view };
+            let result = match chats.preview(std::slice::from_ref(&source)) {
+                Ok((model, seen)) => {
+                    seen.first().map(|seen| picture(seen, &model)).ok_or_else(|| "…".to_owned())
+                }
                 Err(error) => Err(error.report().message),
             };
             reading.store(false, Ordering::Relaxed);
@@ -154,73 +165,68 @@ impl Desk {
     }
 
     /// Puts a question; the answer comes as news.
-    pub fn ask(
+    pub fn ask(&mut self, place: AnswerPlace, ask: Ask) {
+        let ask = Ask { options: self.options.clone(), ..ask };
+        self.begin(place, move |chats, hear| chats.ask(&ask, hear));
+    }
+
+    /// Has a kept question answered once more.
+    pub fn again(&mut self, place: AnswerPlace, chat: ChatId, turn: TurnId) {
+        // The same settings would say the same again: another version is drawn.
+        let options = AskOptions { greedy: false, ..self.options.clone() };
+        self.begin(place, move |chats, hear| chats.again(chat, turn, &options, hear));
+    }
+
+    fn begin(
         &mut self,
-        turn: usize,
-        slide: SlideKey,
-        view: ViewRect,
-        question: String,
-        choices: Vec<String>,
+        place: AnswerPlace,
+        work: impl FnOnce(&Chats, &mut dyn FnMut(ChatEvent)) -> Result<(), WorkbenchError> + Send + 'static,
     ) {
-        let Some((model, worker)) = self.model().zip(self.worker.clone()) else { return };
-        let stopped = Arc::new(AtomicBool::new(false));
-        let cancel = Arc::new(std::sync::Mutex::new(None));
-        self.running = Some(Running { stopped: Arc::clone(&stopped), cancel: Arc::clone(&cancel) });
-        let (workbench, sender, ctx) = (Arc::clone(&self.workbench), self.sender.clone(), self.ctx.clone());
-        let options = self.options.clone();
-        let work = move || {
-            let tell = |news: AskNews| {
-                let heard = sender.send(news).is_ok();
+        let Some((chats, model)) = self.chats.clone().zip(self.model()) else { return };
+        let running = Arc::new(Running::default());
+        self.running = Some(Arc::clone(&running));
+        let (sender, ctx) = (self.sender.clone(), self.ctx.clone());
+        let job = move || {
+            let mut hear = |event: ChatEvent| {
+                if let ChatEvent::Began { run, .. } = &event {
+                    *running.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(*run);
+                    // Stop may have been pressed before the answer had a name.
+                    if running.stopped.load(Ordering::SeqCst) {
+                        chats.stop(*run);
+                    }
+                }
+                // A window that has gone hears nothing; its answer is kept all the same.
+                let _ = sender.send(news(place, event, &model));
                 ctx.request_repaint();
-                heard
             };
-            let ask = view_question(&slide, view, question, choices, options);
-            let (question, seen) = match workbench.question(&model, ask) {
-                Ok(both) => both,
-                Err(error) => {
-                    let report = error.report();
-                    tell(AskNews::Refused { turn, message: report.message, hint: report.hint });
-                    return;
-                }
-            };
-            if let Some((picture, seen)) = picture(seen) {
-                tell(AskNews::Seen { turn, picture, seen });
-            }
-            let (own, events) = worker.ask(question);
-            if stopped.load(Ordering::Relaxed) {
-                own.cancel();
-            }
-            *cancel.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(own.clone());
-            // Between the look at the flag and here it may have been set.
-            if stopped.load(Ordering::Relaxed) {
-                own.cancel();
-            }
-            for event in events {
-                // A window that has gone ends the answer, because the listener goes.
-                if !tell(AskNews::Event { turn, event }) {
-                    return;
-                }
+            if let Err(error) = work(&chats, &mut hear) {
+                let _ = sender.send(AskNews::Refused { place, report: error.report() });
+                ctx.request_repaint();
             }
         };
-        if std::thread::Builder::new().name("eosin-question".to_owned()).spawn(work).is_err() {
+        if std::thread::Builder::new().name("eosin-question".to_owned()).spawn(job).is_err() {
             let message = "the system starts no thread".to_owned();
+            let report = ErrorReport { code: "thread".to_owned(), message, hint: None };
             // The channel has room, and if not, the frame that empties it finds the question without an answer.
-            let _ = self.sender.try_send(AskNews::Refused { turn, message, hint: None });
+            let _ = self.sender.try_send(AskNews::Refused { place, report });
         }
     }
 }
 
-fn view_question(
-    slide: &SlideKey,
-    view: ViewRect,
-    text: String,
-    choices: Vec<String>,
-    options: AskOptions,
-) -> ViewQuestion {
-    ViewQuestion { slide: slide.clone(), view, text, choices, options }
+fn news(place: AnswerPlace, event: ChatEvent, model: &ModelInfo) -> AskNews {
+    match event {
+        ChatEvent::Began { chat, turn, answer, pictures, .. } => {
+            let picture = pictures.first().map(|seen| picture(seen, model));
+            AskNews::Began { place, chat, turn, answer, picture }
+        }
+        ChatEvent::Unkept(report) => AskNews::Unkept(report),
+        ChatEvent::Stream(event) => AskNews::Event { place, event },
+    }
 }
 
-fn picture(seen: eosin_workbench::SeenView) -> Option<(ColorImage, Seen)> {
-    let picture = decode(&seen.jpeg)?;
-    Some((picture, Seen { size_px: seen.size_px, n_token: seen.n_token, um_per_px: seen.um_per_px }))
+/// Exactly the pixels that the model gets, and their figures.
+fn picture(seen: &SeenPicture, model: &ModelInfo) -> (ColorImage, Seen) {
+    let resized = model.preprocess.resized(&seen.tile);
+    let image = color_image(resized.as_ref().unwrap_or(&seen.tile));
+    (image, Seen { size_px: seen.size_px, n_token: seen.n_token, um_per_px: seen.um_per_px })
 }

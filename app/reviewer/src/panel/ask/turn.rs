@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use eframe::egui::{self, Frame, Margin, RichText, Sense, Stroke, TextureHandle, Ui, vec2};
+use eosin_casebook::TurnId;
 use eosin_core::Hint as _;
 use eosin_session::{Channel, StopReason, StreamEvent};
 use eosin_workbench::{SlideKey, ViewRect};
 
-use super::Seen;
+use super::{Kept, Seen};
 use crate::theme;
 use crate::tokens::{palette, tokens};
 use crate::words::{text, text_with};
@@ -29,31 +30,30 @@ enum Ending {
     },
 }
 
-/// A question and its answer.
-pub(super) struct Turn {
-    question: String,
-    choices: Vec<String>,
-    pub(super) slide: SlideKey,
-    pub(super) view: ViewRect,
-    pub(super) picture: Option<TextureHandle>,
-    pub(super) seen: Option<Seen>,
+/// What a question asks of the panel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TurnWish {
+    /// Show its place.
+    Show,
+    /// Answer it once more.
+    Again,
+}
+
+/// One version of an answer.
+struct Version {
+    kept: Kept,
     reasoning: String,
-    pub(super) answer: String,
+    answer: String,
     begun: Instant,
     prefilled_secs: Option<f32>,
     reasoned_secs: Option<f32>,
     ending: Option<Ending>,
 }
 
-impl Turn {
-    pub(super) fn new(question: String, choices: Vec<String>, slide: SlideKey, view: ViewRect) -> Self {
+impl Version {
+    fn new() -> Self {
         Self {
-            question,
-            choices,
-            slide,
-            view,
-            picture: None,
-            seen: None,
+            kept: None,
             reasoning: String::new(),
             answer: String::new(),
             begun: Instant::now(),
@@ -62,43 +62,91 @@ impl Turn {
             ending: None,
         }
     }
+}
 
-    pub(super) fn take(&mut self, event: StreamEvent) {
+/// A question and its answers.
+pub(super) struct Turn {
+    question: String,
+    choices: Vec<String>,
+    pub(super) slide: SlideKey,
+    pub(super) view: ViewRect,
+    pub(super) picture: Option<(TextureHandle, Seen)>,
+    /// Its name in the case book.
+    pub(super) kept: Option<TurnId>,
+    versions: Vec<Version>,
+    shown: usize,
+}
+
+impl Turn {
+    pub(super) fn new(question: String, choices: Vec<String>, slide: SlideKey, view: ViewRect) -> Self {
+        let versions = vec![Version::new()];
+        Self { question, choices, slide, view, picture: None, kept: None, versions, shown: 0 }
+    }
+
+    /// Begins another version of the answer, which is shown from now on; gives its number.
+    pub(super) fn begin_version(&mut self) -> usize {
+        self.versions.push(Version::new());
+        self.shown = self.versions.len() - 1;
+        self.shown
+    }
+
+    /// The words of the answer that is shown.
+    pub(super) fn answer(&self) -> &str {
+        &self.versions[self.shown].answer
+    }
+
+    /// The name of the answer that is shown.
+    pub(super) fn shown_answer(&self) -> Kept {
+        self.versions[self.shown].kept
+    }
+
+    pub(super) fn name_answer(&mut self, version: usize, kept: Kept) {
+        if let Some(version) = self.versions.get_mut(version) {
+            version.kept = kept;
+        }
+    }
+
+    pub(super) fn take(&mut self, version: usize, event: StreamEvent) {
+        let Some(version) = self.versions.get_mut(version) else { return };
         match event {
-            StreamEvent::Prefilled { secs, .. } => self.prefilled_secs = Some(secs),
-            StreamEvent::Text { channel: Channel::Reasoning, delta } => self.reasoning += &delta,
+            StreamEvent::Prefilled { secs, .. } => version.prefilled_secs = Some(secs),
+            StreamEvent::Text { channel: Channel::Reasoning, delta } => version.reasoning += &delta,
             StreamEvent::Text { channel: Channel::Answer, delta } => {
-                self.reasoned_secs.get_or_insert(self.begun.elapsed().as_secs_f32());
-                self.answer += &delta;
+                version.reasoned_secs.get_or_insert(version.begun.elapsed().as_secs_f32());
+                version.answer += &delta;
             }
             StreamEvent::Done { reason, usage, .. } => {
-                self.reasoned_secs.get_or_insert(self.begun.elapsed().as_secs_f32());
-                self.ending = Some(Ending::Done {
+                version.reasoned_secs.get_or_insert(version.begun.elapsed().as_secs_f32());
+                version.ending = Some(Ending::Done {
                     reason,
                     n_token: usage.n_generated,
                     token_per_sec: usage.n_generated as f32 / usage.decode_secs.max(1e-6),
-                    first_secs: self.prefilled_secs.unwrap_or_default(),
+                    first_secs: version.prefilled_secs.unwrap_or_default(),
                     n_context: usage.n_context,
                     n_used: usage.n_prompt + usage.n_generated,
                 });
             }
             StreamEvent::Failed(error) => {
-                self.fail(eosin_core::error_chain(&*error), error.hint().map(str::to_owned));
+                let (message, hint) = (eosin_core::error_chain(&*error), error.hint().map(str::to_owned));
+                version.ending = Some(Ending::Failed { message, hint });
             }
             _ => {}
         }
     }
 
-    pub(super) fn fail(&mut self, message: String, hint: Option<String>) {
-        self.ending = Some(Ending::Failed { message, hint });
+    pub(super) fn fail(&mut self, version: usize, message: String, hint: Option<String>) {
+        if let Some(version) = self.versions.get_mut(version) {
+            version.ending = Some(Ending::Failed { message, hint });
+        }
     }
 
-    /// Shows it; returns whether its place is to be shown.
-    pub(super) fn ui(&mut self, ui: &mut Ui) -> bool {
+    /// Shows it; `idle` says that another answer could be made.
+    pub(super) fn ui(&mut self, ui: &mut Ui, idle: bool) -> Option<TurnWish> {
         let palette = palette(ui);
-        let go = self.question_ui(ui);
+        let mut wish = self.question_ui(ui).then_some(TurnWish::Show);
         self.reasoning_ui(ui);
-        if !self.answer.trim().is_empty() {
+        let version = &self.versions[self.shown];
+        if !version.answer.trim().is_empty() {
             Frame::new()
                 .fill(palette.accent_soft)
                 .corner_radius(tokens().radius.card)
@@ -108,7 +156,7 @@ impl Turn {
                     self.answer_ui(ui);
                 });
         }
-        match &self.ending {
+        match &version.ending {
             Some(Ending::Failed { message, hint }) => {
                 Frame::new()
                     .fill(palette.danger_soft)
@@ -127,9 +175,9 @@ impl Turn {
                 ui.label(theme::quiet(ui, cost));
             }
             None => {
-                let key = match self.prefilled_secs {
+                let key = match version.prefilled_secs {
                     None => "review.reading-view",
-                    Some(_) if self.answer.is_empty() => "review.thinking",
+                    Some(_) if version.answer.is_empty() => "review.thinking",
                     Some(_) => "review.answering",
                 };
                 ui.horizontal(|ui| {
@@ -138,7 +186,43 @@ impl Turn {
                 });
             }
         }
-        go
+        if self.versions_ui(ui, idle) {
+            wish = Some(TurnWish::Again);
+        }
+        wish
+    }
+
+    /// Which of several answers is shown, and the way to another; returns whether one is wished for.
+    fn versions_ui(&mut self, ui: &mut Ui, idle: bool) -> bool {
+        let ended = self.versions[self.shown].ending.is_some();
+        let mut again = false;
+        if !ended {
+            return false;
+        }
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 2.0;
+            if self.kept.is_some() {
+                let button = egui::Button::new(theme::quiet(ui, text(ui, "review.again"))).frame(false);
+                again = ui.add_enabled(idle, button).clicked();
+            }
+            let n_version = self.versions.len();
+            if n_version > 1 {
+                ui.add_space(8.0);
+                let step = |ui: &mut Ui, sign: &str, key: &'static str, able: bool| {
+                    let name = text(ui, key);
+                    let button = egui::Button::new(theme::quiet(ui, sign)).frame(false);
+                    ui.add_enabled(able, button).on_hover_text(name).accessible_name(name).clicked()
+                };
+                if step(ui, "◀", "review.version-before", self.shown > 0) {
+                    self.shown -= 1;
+                }
+                ui.label(theme::quiet(ui, format!("{} / {n_version}", self.shown + 1)));
+                if step(ui, "▶", "review.version-after", self.shown + 1 < n_version) {
+                    self.shown += 1;
+                }
+            }
+        });
+        again
     }
 
     fn question_ui(&self, ui: &mut Ui) -> bool {
@@ -146,7 +230,7 @@ impl Turn {
         ui.horizontal_top(|ui| {
             let side = vec2(72.0, 54.0);
             match &self.picture {
-                Some(texture) => {
+                Some((texture, _)) => {
                     let name = text(ui, "review.go-back");
                     let picture = egui::Image::new(texture)
                         .max_size(side)
@@ -164,7 +248,7 @@ impl Turn {
             ui.vertical(|ui| {
                 ui.spacing_mut().item_spacing.y = 2.0;
                 ui.label(RichText::new(&self.question).text_style(theme::title()));
-                if let Some(seen) = &self.seen {
+                if let Some((_, seen)) = &self.picture {
                     let words = seen.text(ui);
                     ui.label(theme::quiet(ui, words));
                 }
@@ -174,17 +258,18 @@ impl Turn {
     }
 
     fn reasoning_ui(&self, ui: &mut Ui) {
-        if self.reasoning.trim().is_empty() {
+        let version = &self.versions[self.shown];
+        if version.reasoning.trim().is_empty() {
             return;
         }
-        let title = match self.reasoned_secs {
+        let title = match version.reasoned_secs {
             Some(secs) => text_with(ui, "review.reasoned", &[("secs", &format!("{secs:.1}"))]),
             None => text(ui, "review.reasoning").to_owned(),
         };
         let palette = palette(ui);
         egui::CollapsingHeader::new(theme::quiet(ui, title)).id_salt("reasoning").show(ui, |ui| {
             Frame::new().inner_margin(Margin { left: 10, ..Margin::ZERO }).show(ui, |ui| {
-                let text = RichText::new(self.reasoning.trim()).color(palette.quiet);
+                let text = RichText::new(version.reasoning.trim()).color(palette.quiet);
                 let response = ui.label(text);
                 let rect = response.rect;
                 let stroke = Stroke::new(2.0, palette.line);
@@ -195,7 +280,7 @@ impl Turn {
 
     fn answer_ui(&self, ui: &mut Ui) {
         let palette = palette(ui);
-        let answer = self.answer.trim();
+        let answer = self.answer().trim();
         let Some((letter, words)) = chosen(answer, &self.choices) else {
             ui.label(RichText::new(answer).color(palette.ink));
             return;
@@ -214,8 +299,7 @@ impl Turn {
     }
 
     fn cost_text(&self, ui: &Ui) -> String {
-        let Some(Ending::Done { reason, n_token, token_per_sec, first_secs, n_context, n_used }) =
-            &self.ending
+        let Some(Ending::Done { reason, n_token, token_per_sec, first_secs, n_context, n_used }) = &self.versions[self.shown].ending
         else {
             return String::new();
         };
