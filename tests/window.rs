@@ -1,267 +1,78 @@
-//! The window from end to end: a real web view under a virtual display, driven through `WebKitWebDriver`.
+//! The window from end to end, the side panels: asking, stopping, answering again, editing, the models, the case book
+//! and its survival of kill -9, similar images, labels; and that nothing goes over a network.
 //!
-//! With `EOSIN_SCREENSHOTS=FOLDER` the states on the way are kept as pictures (`cargo xtask screenshots`).
+//! A real web view under a virtual display, driven through `WebKitWebDriver`; `tests/window_stage.rs` has the slides.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+#![expect(clippy::unwrap_used, reason = "tests panic where the program must not")]
 
-use serde_json::{Value, json};
+#[path = "support/desk.rs"]
+mod desk;
 
-/// Longest wait for anything: a cold start on a busy machine with two cores.
-const PATIENCE: Duration = Duration::from_secs(90);
+use std::path::Path;
+use std::process::Command;
 
-static TURN: Mutex<()> = Mutex::new(());
-
-/// A virtual display and a driver; both end with the test, whatever happened.
-struct Desk {
-    _turn: MutexGuard<'static, ()>,
-    processes: Vec<Child>,
-    driver_url: String,
-}
-
-impl Desk {
-    /// `None`, with a word why, where the machine lacks what it takes.
-    fn open() -> Option<Self> {
-        for tool in ["/usr/bin/Xvfb", "/usr/bin/WebKitWebDriver"] {
-            if !Path::new(tool).exists() {
-                eprintln!("skipped: {tool} is not installed");
-                return None;
-            }
-        }
-        // One window at a time: three web views on two cores would only wait for each other.
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let (screen, display) = virtual_display();
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .expect("a free port")
-            .local_addr()
-            .expect("bound")
-            .port();
-        let driver = spawn(
-            Command::new("/usr/bin/WebKitWebDriver")
-                .stdout(Stdio::null())
-                .arg(format!("--port={port}"))
-                .env("DISPLAY", &display)
-                .env("TAURI_WEBVIEW_AUTOMATION", "true")
-                // A software display: no accelerated compositing, no portal, no desktop services.
-                .env("GDK_BACKEND", "x11")
-                .env("LIBGL_ALWAYS_SOFTWARE", "1")
-                .env("WEBKIT_DISABLE_DMABUF_RENDERER", "1")
-                .env("NO_AT_BRIDGE", "1")
-                .env_remove("WAYLAND_DISPLAY"),
-        );
-        let desk = Self {
-            _turn: turn,
-            processes: vec![driver, screen],
-            driver_url: format!("http://127.0.0.1:{port}"),
-        };
-        wait_for("the driver", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Some(desk)
-    }
-
-    fn start(&self, args: &[&str]) -> Window {
-        let binary = env!("CARGO_BIN_EXE_eosin");
-        let options = json!({ "webkitgtk:browserOptions": { "binary": binary, "args": args } });
-        let asked = json!({ "capabilities": { "alwaysMatch": options } });
-        let session = call("POST", &format!("{}/session", self.driver_url), &asked);
-        let id = session["sessionId"].as_str().expect("the window starts under the driver");
-        Window { url: format!("{}/session/{id}", self.driver_url) }
-    }
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        for process in &mut self.processes {
-            // The driver started the window in its own group: ending the driver alone would leave it.
-            let group = format!("-{}", process.id());
-            let _ = Command::new("kill").args(["-TERM", "--", &group]).stderr(Stdio::null()).status();
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-    }
-}
-
-/// A display that the server itself chose, so that no two can meet.
-fn virtual_display() -> (Child, String) {
-    use std::io::BufRead as _;
-    let mut command = Command::new("/usr/bin/Xvfb");
-    command
-        .args(["-displayfd", "1", "-screen", "0", "1440x900x24", "-nolisten", "tcp"])
-        .stdout(Stdio::piped());
-    let mut screen = spawn(&mut command);
-    let mut number = String::new();
-    let told = screen.stdout.take().map(|out| std::io::BufReader::new(out).read_line(&mut number));
-    assert!(told.is_some_and(|told| told.is_ok()), "the virtual display names itself");
-    (screen, format!(":{}", number.trim()))
-}
-
-fn spawn(command: &mut Command) -> Child {
-    use std::os::unix::process::CommandExt as _;
-    let silent = command.stdin(Stdio::null()).stderr(Stdio::null());
-    silent.process_group(0).spawn().expect("an installed program starts")
-}
-
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < PATIENCE, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// One `WebDriver` command; its value, or a panic with the driver's own words.
-fn call(method: &str, url: &str, body: &Value) -> Value {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(PATIENCE))
-        .http_status_as_error(false)
-        .build()
-        .into();
-    let answer = match method {
-        "GET" => agent.get(url).call(),
-        "DELETE" => agent.delete(url).call(),
-        _ => agent.post(url).send_json(body),
-    };
-    let mut answer = answer.unwrap_or_else(|error| panic!("{method} {url}: {error}"));
-    let status = answer.status();
-    let value: Value = answer.body_mut().read_json().expect("the driver speaks JSON");
-    assert!(status.is_success(), "{method} {url}: {value}");
-    value["value"].clone()
-}
-
-/// The window under the driver (the part of the W3C `WebDriver` protocol that these tests need).
-struct Window {
-    url: String,
-}
-
-impl Window {
-    fn execute(&self, script: &str) -> Value {
-        call("POST", &format!("{}/execute/sync", self.url), &json!({ "script": script, "args": [] }))
-    }
-
-    fn execute_async(&self, script: &str) -> Value {
-        call("POST", &format!("{}/execute/async", self.url), &json!({ "script": script, "args": [] }))
-    }
-
-    fn element(&self, selector: &str) -> String {
-        let found = json!({ "using": "css selector", "value": selector });
-        let element = call("POST", &format!("{}/element", self.url), &found);
-        let id = element.as_object().and_then(|names| names.values().next()?.as_str());
-        format!("{}/element/{}", self.url, id.expect("an element"))
-    }
-
-    fn click(&self, selector: &str) {
-        call("POST", &format!("{}/click", self.element(selector)), &json!({}));
-    }
-
-    fn send_keys(&self, selector: &str, text: &str) {
-        call("POST", &format!("{}/value", self.element(selector)), &json!({ "text": text }));
-    }
-
-    /// Waits until the page's expression is true.
-    fn until(&self, what: &str, expression: &str) {
-        let begun = Instant::now();
-        while self.execute(&format!("return Boolean({expression})")) != json!(true) {
-            let page = || self.execute("return document.body.innerText");
-            assert!(begun.elapsed() < PATIENCE, "{what} did not come; the page says: {}", page());
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    fn text(&self, selector: &str) -> String {
-        let found =
-            self.execute(&format!("return document.querySelector({})?.textContent ?? ''", json!(selector)));
-        found.as_str().unwrap_or_default().to_owned()
-    }
-
-    /// Keeps a picture of the window, where pictures are wanted.
-    fn picture(&self, name: &str) {
-        use base64::Engine as _;
-        let Some(folder) = std::env::var_os("EOSIN_SCREENSHOTS").map(PathBuf::from) else { return };
-        std::fs::create_dir_all(&folder).expect("the folder for pictures");
-        let png = call("GET", &format!("{}/screenshot", self.url), &json!({}));
-        let png = base64::engine::general_purpose::STANDARD.decode(png.as_str().unwrap_or_default());
-        std::fs::write(folder.join(format!("{name}.png")), png.expect("base64"))
-            .expect("the picture is written");
-    }
-
-    fn ask(&self, question: &str) {
-        self.send_keys("#question", question);
-        self.click("#send");
-    }
-}
-
-impl Drop for Window {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            call("DELETE", &self.url, &json!({}));
-        }
-    }
-}
-
-fn phantom_slide(folder: &Path) -> PathBuf {
-    let path = folder.join("phantom.tif");
-    let drawn = Command::new(env!("CARGO_BIN_EXE_eosin"))
-        .args(["train", "phantom", "--slide"])
-        .arg(&path)
-        .output()
-        .expect("eosin runs");
-    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
-    path
-}
-
-/// A tile has been drawn: the viewer's canvas holds colours that the empty stage does not have.
-const TILES_SHOWN: &str = "(() => { const c = document.querySelector('.openseadragon-canvas canvas'); if (!c || !c.width) return false; \
-    const d = c.getContext('2d').getImageData(c.width / 2 - 20, c.height / 2 - 20, 40, 40).data; \
-    const seen = new Set(); for (let i = 0; i < d.length; i += 4) if (d[i + 3]) seen.add(d[i] * 65536 + d[i + 1] * 256 + d[i + 2]); \
-    return seen.size > 8; })()";
+use desk::{Desk, TILES_SHOWN, phantom_slide};
+use serde_json::json;
 
 #[test]
 fn a_slide_is_opened_and_asked_about() {
     let Some(desk) = Desk::open() else { return };
-    let folder = tempfile::tempdir().expect("a folder");
-    let slide = phantom_slide(folder.path());
-    let window = desk.start(&["open", slide.to_str().expect("utf-8")]);
-    window.until("the slide", "document.getElementById('title').textContent.includes('phantom')");
+    let slide = phantom_slide(desk.data.path());
+    let window = desk.start(&["open", slide.to_str().unwrap()]);
     window.until("tiles", TILES_SHOWN);
-    window.until("the model", "document.getElementById('model').textContent !== ''");
+    window.until_ready();
     let notice = window.text("#notice");
-    assert!(notice.contains("not for diagnosis"), "the notice stands from the start: {notice}");
+    assert!(
+        notice.to_lowercase().contains("not for diagnosis"),
+        "the notice stands from the start: {notice}"
+    );
+    let seen = window.text(".tray-picture figcaption");
+    assert!(
+        seen.contains("tokens") && seen.contains("µm/px"),
+        "what the model will see is stated before: {seen}"
+    );
     window.picture("slide");
 
-    // Wheel turns over the upper right quarter bring the scale that the demonstration model was taught at. The
-    // viewer takes one turn in 50 ms, so each waits until the one before has moved the slide.
-    for times in 1..=9 {
-        window.execute(
-            "const c = document.querySelector('.openseadragon-canvas'); const b = c.getBoundingClientRect(); \
-             c.dispatchEvent(new WheelEvent('wheel', { deltaY: -100, bubbles: true, cancelable: true, \
-             clientX: b.x + 0.8 * b.width, clientY: b.y + 0.25 * b.height }))",
-        );
-        let zoom = 8.0 * 1.19_f64.powi(times);
-        let zoomed = format!("parseFloat(document.getElementById('zoom').textContent) > {zoom}");
-        window.until("the zoom", &zoomed);
-    }
-    window.until("sharper tiles", TILES_SHOWN);
-
-    window.ask("Are there mitotic figures?");
-    window.until("an answer", "document.querySelector('.turn .cost')?.textContent.includes('tokens/s')");
-    let reasoning = window.text(".turn .reasoning div");
-    let answer = window.text(".turn .answer");
+    window.ask("Describe the image.");
+    window.until_answers(1);
+    let (reasoning, answer) = (window.text(".turn .reasoning div"), window.text(".turn .answer"));
     assert!(!reasoning.trim().is_empty(), "reasoning arrived apart from the answer");
     assert!(!answer.trim().is_empty(), "an answer arrived");
     for shown in [&reasoning, &answer] {
         assert!(!shown.contains("<think") && !shown.contains("answer>"), "a raw tag is shown: {shown}");
     }
-    let seen = window.text(".turn .seen");
-    assert!(seen.contains("tokens") && seen.contains("µm/px"), "what the model saw is stated: {seen}");
+    assert_eq!(window.execute("return document.querySelector('.turn .reasoning').open"), json!(false));
+    let cost = window.text(".turn .cost");
+    for part in ["tokens/s", "first after", "context"] {
+        assert!(cost.contains(part), "{part} is kept with the answer: {cost}");
+    }
     window.until("the picture that the model saw", "document.querySelector('.turn img').naturalWidth > 0");
 
-    // A multiple-choice question shows its letter with the words of the choice.
-    window.execute("document.querySelector('.choices').open = true; document.getElementById('options').value = 'glands\\nsolid sheet\\nfibrous stroma\\nnecrosis'");
-    window.ask("Which pattern dominates?");
-    window.until("a second answer", "[...document.querySelectorAll('.turn .cost')].at(-1).textContent.includes('tokens/s') && document.querySelectorAll('.turn').length === 2");
-    window.execute("document.querySelectorAll('.reasoning').forEach((box) => (box.open = true))");
+    // A follow-up about the same view sends no picture twice.
+    window.until(
+        "the tray to rest",
+        "document.querySelector('#tray').textContent.includes('has seen this view')",
+    );
+    window.execute("document.getElementById('settings').open = true; document.getElementById('options').value = 'no cells\\nfew cells\\nmany cells\\nlymphocytes'");
+    window.ask("Which inflammatory cells are seen?");
+    window.until_answers(2);
+    window.execute("document.getElementById('settings').open = false; document.querySelectorAll('.reasoning').forEach((box) => (box.open = true))");
+    if window.count(".turn .options.measured") > 0 {
+        let shares = window.execute("return [...document.querySelectorAll('.options.measured meter')].reduce((sum, bar) => sum + bar.value, 0)");
+        assert!((shares.as_f64().unwrap() - 1.0).abs() < 0.01, "probabilities add to one: {shares}");
+    }
     window.picture("answer");
+
+    // The view is moved away; the picture of the answer leads back to it.
+    let zoom = "parseFloat(document.getElementById('zoom').textContent)";
+    let before = window.execute(&format!("return {zoom}")).as_f64().unwrap();
+    window.execute("document.getElementById('viewer').focus()");
+    for _ in 0..3 {
+        window.press(&["+"]);
+    }
+    window.until("another magnification", &format!("{zoom} > {}", before * 1.5));
+    window.click(".turn .asked-picture");
+    window.until("the old view", &format!("Math.abs({zoom} / {before} - 1) < 0.2"));
 
     // Nothing but the program's own protocol can be reached from the page.
     let fetched = window.execute_async("const done = arguments[0]; fetch('http://127.0.0.1:1/').then(() => done('reached'), (e) => done(String(e)))");
@@ -272,15 +83,13 @@ fn a_slide_is_opened_and_asked_about() {
 #[test]
 fn an_answer_is_stopped_and_its_text_kept() {
     let Some(desk) = Desk::open() else { return };
-    let folder = tempfile::tempdir().expect("a folder");
-    let slide = phantom_slide(folder.path());
-    let args = ["open", slide.to_str().expect("utf-8"), "--max-tokens", "1900", "--ignore-eos"];
+    let slide = phantom_slide(desk.data.path());
+    let args = ["open", slide.to_str().unwrap(), "--max-tokens", "1900", "--ignore-eos"];
     let window = desk.start(&args);
-    window.until("tiles", TILES_SHOWN);
-    window.until("the model", "document.getElementById('model').textContent !== ''");
-    window.ask("Describe this field.");
+    window.until_ready();
+    window.ask("Describe the image.");
     window.until("some text", "(document.querySelector('.turn .answer')?.textContent.length ?? 0) + (document.querySelector('.turn .reasoning div')?.textContent.length ?? 0) > 0");
-    window.click("#stop");
+    window.press(&["\u{e00c}"]);
     window.until("the stop", "document.querySelector('.turn .cost')?.textContent.startsWith('stopped')");
     let kept = window.text(".turn .answer") + &window.text(".turn .reasoning div");
     assert!(!kept.is_empty(), "the text so far is kept");
@@ -290,17 +99,218 @@ fn an_answer_is_stopped_and_its_text_kept() {
 #[test]
 fn a_broken_slide_is_told_and_the_window_stays() {
     let Some(desk) = Desk::open() else { return };
-    let folder = tempfile::tempdir().expect("a folder");
-    let broken = folder.path().join("broken.svs");
-    std::fs::write(&broken, b"this is no slide").expect("written");
-    let window = desk.start(&["open", broken.to_str().expect("utf-8")]);
-    window.until("the error", "!document.getElementById('error').hidden");
-    let message = window.text("#error-message");
+    let broken = desk.data.path().join("broken.svs");
+    std::fs::write(&broken, b"this is no slide").unwrap();
+    let window = desk.start(&["open", broken.to_str().unwrap()]);
+    window.until("the error", "document.querySelector('.toast.failed')");
+    let message = window.text(".toast-message");
     assert!(message.contains("broken.svs"), "the file is named: {message}");
     window.picture("error");
-    window.click("#error-close");
+    window.click(".toast .icon-button");
     window.until(
         "the empty window",
-        "document.getElementById('error').hidden && !document.getElementById('empty').hidden",
+        "!document.querySelector('.toast') && !document.getElementById('empty').hidden",
     );
+}
+
+/// Every version of an answer and of a question is there after a kill in the middle of one more.
+#[test]
+fn versions_are_kept_and_survive_a_kill() {
+    let Some(desk) = Desk::open() else { return };
+    let slide = phantom_slide(desk.data.path());
+    let window = desk.start(&["open", slide.to_str().unwrap()]);
+    window.until_ready();
+    window.ask("Describe the image.");
+    window.until_answers(1);
+    let first = window.text(".turn .answer");
+    window.click(".turn [data-tool=again]");
+    window.until("a second answer", "document.querySelector('.turn .stepper-place')?.textContent.includes('2/2') && !document.querySelector('.turn.running')");
+    window.ask("Which organ is this?");
+    window.until_answers(2);
+    // The first question in other words: what followed stays with the old one.
+    window.click(".turn [data-tool=edit]");
+    window.execute("document.querySelector('.edit-question').value = 'What do you see?'");
+    window.click(".edit-form [type=submit]");
+    window.until(
+        "the edited question",
+        "document.querySelector('.turn .question')?.textContent === 'What do you see?'",
+    );
+    window.until_answers(1);
+    assert!(
+        window.text(".turn .stepper-place").contains("2/2"),
+        "both versions of the question can be reached"
+    );
+    window.click(".turn .stepper .icon-button");
+    window.until("the old branch", "document.querySelectorAll('.turn').length === 2");
+    drop(window);
+
+    // An answer without an end, killed on its way.
+    let args = ["open", slide.to_str().unwrap(), "--max-tokens", "1900", "--ignore-eos"];
+    let window = desk.start(&args);
+    window.until_ready();
+    window.ask("Describe the image.");
+    window
+        .until("some text", "(document.querySelector('.turn .reasoning div')?.textContent.length ?? 0) > 20");
+    window.kill();
+
+    let window = desk.start(&[]);
+    window.click("#tab-cases");
+    window.until("both chats", "document.querySelectorAll('.case').length === 2");
+    window.execute("[...document.querySelectorAll('.case-open')].at(-1).click()");
+    window.until("the chat", "document.querySelectorAll('.turn').length === 2");
+    assert!(window.text(".turn .stepper-place").contains("1/2"));
+    window.execute("document.querySelector('.turn [aria-label=\"Answer\"] .icon-button').click()");
+    window.until(
+        "the first answer",
+        &format!("document.querySelector('.turn .answer').textContent === {}", json!(first)),
+    );
+    window.click("#tab-cases");
+    window.until("the list", "document.querySelectorAll('.case').length === 2");
+    window.send_keys("#case-search", "organ");
+    window.until(
+        "what was found",
+        "document.querySelectorAll('.case').length === 1 && document.querySelector('.case-snippet')",
+    );
+    window.picture("cases");
+    window.click("#audit");
+    window.until("the audit", "document.querySelector('.toast.news')?.textContent.includes('whole')");
+    let verified = Command::new(env!("CARGO_BIN_EXE_eosin"))
+        .args(["audit", "verify"])
+        .env("EOSIN_DATA", desk.data.path())
+        .output()
+        .unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+}
+
+#[test]
+fn a_model_is_unloaded_and_loaded_while_the_window_lives() {
+    let Some(desk) = Desk::open() else { return };
+    let slide = phantom_slide(desk.data.path());
+    let window = desk.start(&["open", slide.to_str().unwrap()]);
+    window.until_ready();
+    window.click("#model");
+    window.until("the models", "document.querySelector('.model-card .primary')");
+    let card = window.text(".model-card");
+    for part in ["licence", "MB", "memory"] {
+        assert!(card.contains(part), "{part}: {card}");
+    }
+    window.picture("models");
+    window.execute("[...document.querySelectorAll('.dialog.models .button')].at(-1).click()");
+    window.until("no model", "document.getElementById('model').dataset.state === 'unloaded'");
+    window.send_keys("#question", "?");
+    assert_eq!(window.execute("return document.getElementById('send').disabled"), json!(true));
+    // A folder without a model is told of, and the window stays.
+    let nothing =
+        json!({ "source": { "kind": "files", "model": desk.data.path(), "mmproj": null }, "device": "cpu" });
+    window.invoke("load_model", &nothing);
+    window.click("#model");
+    window.until("the models", "document.querySelectorAll('.model-card').length === 2");
+    assert!(window.text(".model-card.broken").contains("no model"), "{}", window.text(".model-card.broken"));
+    window.click(".model-card .primary");
+    window.until("the model", "document.getElementById('model').dataset.state === 'ready'");
+    window.until("the button", "!document.getElementById('send').disabled");
+}
+
+#[test]
+fn similar_images_are_found_opened_and_labelled_after_a_kill() {
+    let Some(desk) = Desk::open() else { return };
+    let slide = phantom_slide(desk.data.path());
+    let folder = desk.data.path().join("pictures");
+    std::fs::create_dir(&folder).unwrap();
+    for (name, color) in [("violet", [120, 60, 150]), ("pink", [235, 150, 190]), ("brown", [140, 90, 50])] {
+        let picture = image::RgbImage::from_fn(224, 224, |x, y| {
+            let shade = ((x / 9 + y / 7) % 3) as u8 * 12;
+            image::Rgb(color.map(|side: u8| side.saturating_add(shade)))
+        });
+        picture.save(folder.join(format!("{name}.png"))).unwrap();
+    }
+    let window = desk.start(&["open", slide.to_str().unwrap()]);
+    window.until("tiles", TILES_SHOWN);
+    window.click("#tab-similar");
+    window.until(
+        "the empty library",
+        "document.querySelector('.hits .panel-empty')?.textContent.includes('empty')",
+    );
+    let begun = window.invoke("index_path", &json!({ "path": folder }));
+    assert_eq!(begun["value"], json!(true), "{begun}");
+    // Killed at once: what is there stays, the rest is added at the next run.
+    window.kill();
+
+    let window = desk.start(&["open", slide.to_str().unwrap()]);
+    window.until("tiles", TILES_SHOWN);
+    let progress = "(await window.__TAURI_INTERNALS__.invoke('index_progress'))?.state";
+    for path in [&folder, &slide] {
+        window.invoke("index_path", &json!({ "path": path }));
+        let wait = format!(
+            "const done = arguments[0]; (async () => {{ while (['running', 'paused'].includes({progress})) await new Promise((next) => setTimeout(next, 100)); done({progress}) }})()"
+        );
+        assert_eq!(window.execute_async(&wait), json!("done"));
+    }
+    window.click("#tab-similar");
+    window.until("the library", "document.getElementById('library-sum').textContent.includes('4 files')");
+    window.click("[data-command=similar-view]");
+    window.until("hits", "document.querySelectorAll('.hit').length > 3");
+    window.execute("document.getElementById('library').open = false; document.getElementById('similar-words').value = 'glands'; document.querySelector('#similar-form').requestSubmit()");
+    window.until("what words found", "document.getElementById('similar-said').textContent.includes('found') && !document.querySelector('.hits[aria-busy]')");
+    window.picture("similar");
+    let tabs = window.count("[role=tab].tab");
+    window.execute(
+        "[...document.querySelectorAll('.hit-open')].find((hit) => hit.textContent.includes('.png')).click()",
+    );
+    window.until(
+        "the picture in its own tab",
+        &format!("document.querySelectorAll('[role=tab].tab').length === {}", tabs + 1),
+    );
+    window.press(&["\u{e009}", "\u{e00e}"]);
+    window.until(
+        "the slide again",
+        "document.querySelector('.tab[aria-selected=true]').textContent.includes('phantom')",
+    );
+    window.until("tiles", TILES_SHOWN);
+
+    window.execute("document.getElementById('labels').open = true; document.getElementById('label-classes').value = 'glands\\nfibrous stroma\\nempty background'; document.querySelector('#label-form').requestSubmit()");
+    window.until("the labels", "!document.getElementById('label-result').hidden");
+    let shares = window.execute("return [...document.querySelectorAll('#label-classes-found meter')].reduce((sum, bar) => sum + bar.value, 0)");
+    assert!((shares.as_f64().unwrap() - 1.0).abs() < 0.01, "shares of the tissue add to one: {shares}");
+    window.execute("document.getElementById('label-result').scrollIntoView()");
+    window.picture("labels");
+}
+
+/// A whole session, every socket of which is watched: nothing but this machine's own is opened.
+#[test]
+fn nothing_goes_over_a_network() {
+    if !Path::new("/usr/bin/strace").exists() {
+        return eprintln!("skipped: strace is not installed");
+    }
+    let Some(desk) = Desk::open() else { return };
+    let slide = phantom_slide(desk.data.path());
+    let (script, log) = (desk.data.path().join("watched"), desk.data.path().join("sockets.log"));
+    let watched = format!(
+        "#!/bin/sh\nexec /usr/bin/strace -f --seccomp-bpf -qq -e trace=connect,sendto,bind -e signal=none -o '{}' '{}' \"$@\"\n",
+        log.display(),
+        env!("CARGO_BIN_EXE_eosin")
+    );
+    std::fs::write(&script, watched).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, mode).unwrap();
+    let window = desk.start_binary(&script, &["open", slide.to_str().unwrap()]);
+    window.until("tiles", TILES_SHOWN);
+    window.until_ready();
+    window.ask("Describe the image.");
+    window.until_answers(1);
+    window.click("#tab-similar");
+    window.invoke("index_path", &json!({ "path": slide }));
+    window.until("the library", "!document.getElementById('library-sum').textContent.startsWith('0')");
+    window.execute("document.getElementById('similar-words').value = 'glands'; document.querySelector('#similar-form').requestSubmit()");
+    window.until("hits", "document.getElementById('similar-said').textContent.includes('found')");
+    drop(window);
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(log.contains("AF_UNIX"), "the watch saw the display's socket: {log}");
+    let foreign: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("AF_INET"))
+        // The driver that steers this test listens on this machine.
+        .filter(|line| !line.contains("inet_addr(\"127.0.0.1\")") && !line.contains("\"::1\""))
+        .collect();
+    assert!(foreign.is_empty(), "sockets to elsewhere: {foreign:#?}");
 }

@@ -15,8 +15,8 @@ pub(crate) use cases::{AuditDto, ChatSummaryDto, ExportDto};
 pub(crate) use models::{DeviceDto, ModelEntryDto, ModelSourceDto, ModelStateDto};
 pub(crate) use settings::{CommandDto, LanguageDto, StartupDto, TextsDto};
 pub(crate) use similar::{
-    FaultDto, HitDto, IndexProgressDto, LabelDto, LabelEvent, LabelsDto, LibraryDto, QueryDto, SearchDto, SearchResultDto,
-    SourceDto,
+    FaultDto, HitDto, IndexProgressDto, LabelDto, LabelEvent, LabelsDto, LibraryDto, QueryDto, SearchDto,
+    SearchResultDto, SourceDto,
 };
 pub(crate) use slides::{FileDto, LevelDto, SlideDto, ViewDto};
 

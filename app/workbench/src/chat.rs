@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use eosin_casebook::{Answer, AnswerEnd, AnswerId, CaseBook, Chat, ChatId, NewAnswer, NewImage, NewTurn, TurnId};
+use eosin_casebook::{
+    Answer, AnswerEnd, AnswerId, CaseBook, Chat, ChatId, NewAnswer, NewImage, NewTurn, TurnId,
+};
 use eosin_core::{Conversation, Part, Role, Turn as CoreTurn, error_chain};
 use eosin_session::{
     AskOptions, Cancel, LoadState, ModelInfo, Question, SessionError, StopReason, StreamEvent, Style, Worker,
@@ -136,7 +138,10 @@ impl Chats {
     ///
     /// # Errors
     /// [`WorkbenchError`]: no model, a picture that cannot be read, too many of them.
-    pub fn preview(&self, sources: &[PictureSource]) -> Result<(Arc<ModelInfo>, Vec<SeenPicture>), WorkbenchError> {
+    pub fn preview(
+        &self,
+        sources: &[PictureSource],
+    ) -> Result<(Arc<ModelInfo>, Vec<SeenPicture>), WorkbenchError> {
         let model = self.model()?;
         let pictures = self.see(&model, sources)?;
         Ok((model, pictures))
@@ -229,7 +234,9 @@ impl Chats {
     pub fn rerun(&self, answer: AnswerId) -> Result<Rerun, WorkbenchError> {
         let model = self.model()?;
         let record = self.book.record(answer)?;
-        let Some((last, before)) = record.path.split_last() else { return Err(WorkbenchError::NoSuchQuestion) };
+        let Some((last, before)) = record.path.split_last() else {
+            return Err(WorkbenchError::NoSuchQuestion);
+        };
         let mut turns: Vec<CoreTurn> = before
             .iter()
             .flat_map(|step| said(&step.turn, step.pixels.iter().cloned(), &step.answer))
@@ -294,7 +301,12 @@ impl Chats {
     ///
     /// # Errors
     /// [`WorkbenchError::NoSuchQuestion`], [`WorkbenchError::Case`].
-    pub fn kept_picture(&self, chat: ChatId, turn: TurnId, index: usize) -> Result<PictureSource, WorkbenchError> {
+    pub fn kept_picture(
+        &self,
+        chat: ChatId,
+        turn: TurnId,
+        index: usize,
+    ) -> Result<PictureSource, WorkbenchError> {
         let chat = self.book.chat(chat)?;
         let turn = chat.turns.iter().find(|own| own.id == turn);
         let image = turn.and_then(|turn| turn.images.get(index)).ok_or(WorkbenchError::NoSuchQuestion)?;
@@ -494,11 +506,16 @@ pub fn path(chat: &Chat, answer: AnswerId) -> Vec<(&eosin_casebook::Turn, &Answe
     let mut path = Vec::new();
     let mut next = Some(answer);
     while let Some(id) = next {
-        let found = chat.turns.iter().find_map(|turn| {
-            Some((turn, turn.answers.iter().find(|answer| answer.id == id)?))
-        });
+        let found = chat
+            .turns
+            .iter()
+            .find_map(|turn| Some((turn, turn.answers.iter().find(|answer| answer.id == id)?)));
         // A tree has no circles; a book that was tampered with may: no answer stands twice in a path.
-        let Some((turn, answer)) = found.filter(|(turn, _)| !path.iter().any(|(old, _): &(&eosin_casebook::Turn, _)| old.id == turn.id)) else { break };
+        let Some((turn, answer)) = found
+            .filter(|(turn, _)| !path.iter().any(|(old, _): &(&eosin_casebook::Turn, _)| old.id == turn.id))
+        else {
+            break;
+        };
         path.push((turn, answer));
         next = turn.parent;
     }
@@ -633,7 +650,8 @@ mod tests {
             max_pixels: Some(501_760),
             ..AskOptions::default()
         };
-        for options in [options, AskOptions::default(), AskOptions { greedy: true, ..AskOptions::default() }] {
+        for options in [options, AskOptions::default(), AskOptions { greedy: true, ..AskOptions::default() }]
+        {
             let text = settings_of(&options).to_string();
             assert_eq!(options_of(&serde_json::from_str(&text).unwrap()), options, "{text}");
         }

@@ -59,7 +59,8 @@ fn shares(overview: &RgbTile, cell_px: usize) -> Vec<Cell> {
                 for x in column * cell_px..((column + 1) * cell_px).min(width) {
                     let pixel = &overview.pixels()[(y * width + x) * 3..][..3];
                     let sides = pixel.iter().map(|byte| i32::from(*byte));
-                    let (most, least) = sides.fold((0, 255), |(most, least), side| (side.max(most), side.min(least)));
+                    let (most, least) =
+                        sides.fold((0, 255), |(most, least), side| (side.max(most), side.min(least)));
                     n_stained += usize::from(most - least >= STAINED);
                     n_seen += 1;
                 }

@@ -178,8 +178,11 @@ impl Finder {
     /// [`WorkbenchError::Indexing`] while another indexing runs; [`WorkbenchError::Library`].
     pub fn add(&self, path: &Path, annotations: Option<AnnotationsOf>) -> Result<(), WorkbenchError> {
         let Opened { library, .. } = self.opened()?;
-        let source =
-            library.add_source(&NewSource { path: path.to_owned(), recipe: Recipe::default(), tags: vec![] })?;
+        let source = library.add_source(&NewSource {
+            path: path.to_owned(),
+            recipe: Recipe::default(),
+            tags: vec![],
+        })?;
         self.index(vec![source], annotations)
     }
 

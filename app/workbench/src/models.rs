@@ -122,11 +122,12 @@ impl ModelShelf {
         let path = self.folder.join(REMEMBERED);
         let write = || -> std::io::Result<()> {
             fs::create_dir_all(&self.folder)?;
-            write_whole(&path, Readers::Owner, |file| {
-                file.write_all(&serde_json::to_vec_pretty(all)?)
-            })
+            write_whole(&path, Readers::Owner, |file| file.write_all(&serde_json::to_vec_pretty(all)?))
         };
-        write().map_err(|error| WorkbenchError::Keep { what: "the list of models", cause: error.to_string().into() })
+        write().map_err(|error| WorkbenchError::Keep {
+            what: "the list of models",
+            cause: error.to_string().into(),
+        })
     }
 }
 
@@ -145,7 +146,8 @@ pub fn entry(source: BundleSource) -> ModelEntry {
 /// The vision part that belongs to a GGUF file: the only projector beside it.
 pub fn projector_beside(model: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(model.parent()?).ok()?.flatten();
-    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_projector(path)).collect();
+    let mut found: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| is_projector(path)).collect();
     if found.len() == 1 { found.pop() } else { None }
 }
 

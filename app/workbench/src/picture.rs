@@ -112,7 +112,8 @@ pub fn small_jpeg(tile: &RgbTile, most_px: u32) -> Result<Vec<u8>, WorkbenchErro
     if longest <= most_px {
         return encode_jpeg(tile);
     }
-    let small_px = [width, height].map(|side| (u64::from(side) * u64::from(most_px) / u64::from(longest)).max(1) as u32);
+    let small_px =
+        [width, height].map(|side| (u64::from(side) * u64::from(most_px) / u64::from(longest)).max(1) as u32);
     let Some(whole) = image::ImageBuffer::<image::Rgb<u8>, _>::from_raw(width, height, tile.pixels()) else {
         return encode_jpeg(tile);
     };
@@ -207,7 +208,6 @@ fn seen(
     let size_px = model.preprocess.target_px(tile.size_px()).map_err(|error| unseeable(&error))?;
     let unit_px = model.preprocess.patch_px * model.preprocess.merge;
     let n_token = (size_px[0] / unit_px) as usize * (size_px[1] / unit_px) as usize;
-    let um_per_px =
-        um_per_px.map(|um_per_px| um_per_px * f64::from(tile.width_px()) / f64::from(size_px[0]));
+    let um_per_px = um_per_px.map(|um_per_px| um_per_px * f64::from(tile.width_px()) / f64::from(size_px[0]));
     Ok(SeenPicture { tile, region, title, size_px, n_token, um_per_px })
 }

@@ -11,7 +11,9 @@ use tauri::ipc::Channel;
 
 use super::Managed;
 use crate::State;
-use crate::dto::{AnswerEvent, AskDto, ChatDto, ErrorDto, PictureSourceDto, PreviewDto, SettingsDto, ViewDto};
+use crate::dto::{
+    AnswerEvent, AskDto, ChatDto, ErrorDto, PictureSourceDto, PreviewDto, SettingsDto, ViewDto,
+};
 use crate::stream;
 
 /// Asks; the answer comes through the channel.
@@ -129,9 +131,7 @@ fn source_dto(source: PictureSource) -> Option<PictureSourceDto> {
         PictureSource::Tile { slide, view } => {
             PictureSourceDto::Tile { slide: slide.0, view: ViewDto::of(view) }
         }
-        PictureSource::File { path } => {
-            PictureSourceDto::File { path: path.to_string_lossy().into_owned() }
-        }
+        PictureSource::File { path } => PictureSourceDto::File { path: path.to_string_lossy().into_owned() },
         PictureSource::Kept { .. } => return None,
     })
 }

@@ -44,7 +44,8 @@ pub(crate) async fn export_chat(state: Managed<'_>, request: ExportDto) -> Resul
         "json" => (Format::Json, "json"),
         _ => (Format::Markdown, "md"),
     };
-    let dialog = rfd::AsyncFileDialog::new().add_filter(ending, &[ending]).set_file_name(format!("case.{ending}"));
+    let dialog =
+        rfd::AsyncFileDialog::new().add_filter(ending, &[ending]).set_file_name(format!("case.{ending}"));
     let Some(file) = dialog.save_file().await else { return Ok(None) };
     let names = if request.names { Names::Shown } else { Names::Hidden };
     let options = ExportOptions { names, ..ExportOptions::default() };

@@ -22,8 +22,11 @@ pub(crate) fn models(state: Managed<'_>) -> Vec<ModelEntryDto> {
 #[tauri::command(async)]
 pub(crate) fn devices() -> Vec<DeviceDto> {
     let found = eosin_session::device::probe();
-    let found = found.into_iter().map(|device| DeviceDto { choice: device.choice.to_string(), name: device.name });
-    std::iter::once(DeviceDto { choice: DeviceChoice::Auto.to_string(), name: String::new() }).chain(found).collect()
+    let found =
+        found.into_iter().map(|device| DeviceDto { choice: device.choice.to_string(), name: device.name });
+    std::iter::once(DeviceDto { choice: DeviceChoice::Auto.to_string(), name: String::new() })
+        .chain(found)
+        .collect()
 }
 
 /// Has a model loaded in place of the present one; returns at once.

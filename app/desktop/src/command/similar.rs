@@ -14,8 +14,8 @@ use tauri::ipc::Channel;
 use super::Managed;
 use crate::State;
 use crate::dto::{
-    ErrorDto, FaultDto, HitDto, IndexProgressDto, LabelDto, LabelEvent, LabelsDto, LibraryDto, QueryDto, SearchDto,
-    SearchResultDto, SourceDto, ViewDto,
+    ErrorDto, FaultDto, HitDto, IndexProgressDto, LabelDto, LabelEvent, LabelsDto, LibraryDto, QueryDto,
+    SearchDto, SearchResultDto, SourceDto, ViewDto,
 };
 use crate::stream::data_url;
 
@@ -113,7 +113,9 @@ pub(crate) fn index_progress(state: Managed<'_>) -> Option<IndexProgressDto> {
         n_total: progress.n_total as u32,
         n_skipped: tally.n_unchanged as u32,
         n_fault: tally.n_skip as u32,
-        faults: faults.map(|skip| FaultDto { title: title(&skip.path), reason: skip.reason.clone() }).collect(),
+        faults: faults
+            .map(|skip| FaultDto { title: title(&skip.path), reason: skip.reason.clone() })
+            .collect(),
         tiles_per_sec: (progress.tiles_per_sec > 0.0).then_some(progress.tiles_per_sec),
         secs_left: progress.secs_left,
         error: error.map(|error| eosin_core::error_chain(error.as_ref())),
