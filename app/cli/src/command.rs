@@ -1,5 +1,6 @@
 //! The commands, one file each: `Args` says what was asked, `run` does it.
 
+pub(crate) mod annotate;
 pub(crate) mod answer;
 pub(crate) mod ask;
 pub(crate) mod bundle;

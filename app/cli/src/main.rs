@@ -51,8 +51,10 @@ enum Command {
     Ask(Box<command::ask::Args>),
     /// Turn pictures or words into CLIP embeddings
     Embed(command::embed::Args),
-    /// Look into slides: info, region, thumbnail
+    /// Look into slides: info, region, thumbnail, figure
     Slide(command::slide::Args),
+    /// Bring annotations in and out as GeoJSON, and list them
+    Annotate(command::annotate::Args),
     /// Inspect or quantize model bundles
     Bundle(command::bundle::Args),
     /// Train models, score them, draw practice tissue
@@ -74,6 +76,7 @@ fn main() {
         Command::Ask(args) => command::ask::run(*args, &printer),
         Command::Embed(args) => command::embed::run(args, &printer),
         Command::Slide(args) => command::slide::run(args, &printer),
+        Command::Annotate(args) => command::annotate::run(args, &printer),
         Command::Bundle(args) => command::bundle::run(args, &printer),
         Command::Train(args) => command::train::run(args, &printer),
         Command::Doctor(args) => command::doctor::run(args, &printer),

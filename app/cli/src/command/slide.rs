@@ -3,6 +3,8 @@
 //! Labels and photographs of the glass may show patient data: they are named, and shown only when asked for by
 //! name; the file's free-text properties likewise. Held true by `tests/slides.rs`.
 
+mod figure;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -19,6 +21,7 @@ Examples:
   eosin slide info slide.svs --json | jq .levels
   eosin slide region slide.svs --region 12000,8000,2048,2048 --mpp 1 --out region.png
   eosin slide thumbnail slide.svs --max 1024 --out - > thumbnail.png
+  eosin slide figure slide.svs --region 12000,8000,4096,3072 --scale-bar --annotations --out figure.png
   eosin slide pyramid photo.png --mpp 0.25 --out photo.tif
 
 Reads Aperio, Hamamatsu, Leica, MIRAX, Philips, Sakura, Trestle, Ventana and tiled TIFF through OpenSlide;
@@ -40,6 +43,8 @@ enum Action {
     Region(RegionArgs),
     /// The whole slide, small
     Thumbnail(ThumbnailArgs),
+    /// A region as a picture of any size, with scale bar, look and annotations
+    Figure(Box<figure::FigureArgs>),
     /// Write a slide or picture as a pyramid that slide viewers open
     Pyramid(PyramidArgs),
 }
@@ -186,6 +191,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
             let slide = Slide::open(&args.file).map_err(told)?;
             write(&slide.thumbnail(args.max).map_err(told)?, &args.out, printer)
         }
+        Action::Figure(args) => figure::run(&args, printer),
         Action::Pyramid(args) => pyramid(&args, printer),
     }
 }
