@@ -4,8 +4,10 @@
 //! `command/list.txt`. From that one line `build.rs` makes its place in the handler and its permission; a command
 //! that is not in the list cannot be called.
 
+pub(crate) mod annotations;
 pub(crate) mod ask;
 pub(crate) mod cases;
+pub(crate) mod figure;
 pub(crate) mod models;
 pub(crate) mod settings;
 pub(crate) mod similar;

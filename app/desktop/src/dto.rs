@@ -3,22 +3,28 @@
 //!
 //! A type is added to its module's `declarations`, a module to the list below.
 
+mod annotations;
 mod ask;
 mod cases;
+mod figure;
 mod models;
 mod settings;
 mod similar;
 mod slides;
 
+pub(crate) use annotations::{AnnotationDto, AnnotationsDto, ClassDto, EditDto, ImportedDto};
 pub(crate) use ask::{AnswerEvent, AskDto, ChatDto, PictureDto, PictureSourceDto, PreviewDto, SettingsDto};
 pub(crate) use cases::{AuditDto, ChatSummaryDto, ExportDto};
+pub(crate) use figure::{CornerDto, FigureDto};
 pub(crate) use models::{DeviceDto, ModelEntryDto, ModelSourceDto, ModelStateDto};
-pub(crate) use settings::{CommandDto, LanguageDto, StartupDto, TextsDto};
+pub(crate) use settings::{CommandDto, LanguageDto, StartupDto, TabDto, TextsDto};
 pub(crate) use similar::{
     FaultDto, HitDto, IndexProgressDto, LabelDto, LabelEvent, LabelsDto, LibraryDto, QueryDto, SearchDto,
     SearchResultDto, SourceDto,
 };
-pub(crate) use slides::{FileDto, LevelDto, SlideDto, ViewDto};
+pub(crate) use slides::{
+    AssociatedDto, FileDto, InformationDto, LevelDto, ListingDto, PresetDto, PropertyDto, SlideDto, ViewDto,
+};
 
 use eosin_workbench::{ErrorReport, WorkbenchError};
 use serde::Serialize;
@@ -58,6 +64,8 @@ mod tests {
         let declarations = [
             vec![ErrorDto::decl(&config)],
             slides::declarations(&config),
+            annotations::declarations(&config),
+            figure::declarations(&config),
             settings::declarations(&config),
             ask::declarations(&config),
             cases::declarations(&config),

@@ -8,18 +8,24 @@ mod dto;
 mod protocol;
 mod stream;
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use eosin_casebook::{CaseBook, Opening};
 use eosin_core::DeviceChoice;
 use eosin_library::{AnnotationsOf, ClipSource};
 use eosin_session::{AskOptions, BundleSource, Worker};
+use eosin_workbench::annotation::SharedBook;
 use eosin_workbench::chat::Chats;
 use eosin_workbench::finder::{Finder, FinderOptions};
 use eosin_workbench::models::ModelShelf;
-use eosin_workbench::{AnnotationBook, ErrorReport, FeedOptions, Workbench, WorkbenchError};
+use eosin_workbench::{
+    AnnotationBook, AnnotationShelf, ErrorReport, FeedOptions, PreferencesFile, SlideKey, Workbench,
+    WorkbenchError,
+};
 use tauri::{WebviewUrl, WebviewWindowBuilder};
 
 /// What the window starts with.
@@ -48,6 +54,13 @@ struct State {
     shelf: ModelShelf,
     finder: Finder,
     options: WindowOptions,
+    preferences: Arc<PreferencesFile>,
+    /// The annotations of all slides.
+    marks: AnnotationShelf,
+    /// The books of the slides that are open, with their steps to take back.
+    books: Mutex<HashMap<SlideKey, SharedBook>>,
+    /// Gives the figure up that is being written.
+    figure_stop: Mutex<Arc<AtomicBool>>,
     /// What the person should know of the start: a case book that was mended, or that cannot be written.
     news: Vec<ErrorReport>,
     /// The case book of this run where the lasting one cannot be opened.
@@ -56,9 +69,11 @@ struct State {
 
 impl State {
     fn new(options: WindowOptions) -> anyhow::Result<Self> {
-        let workbench =
-            Arc::new(Workbench::new(FeedOptions::default()).context("cannot start the tile feed")?);
         let mut news = Vec::new();
+        let preferences = Arc::new(open_preferences(&options.data_dir, &mut news)?);
+        let workbench = Workbench::new(FeedOptions::default()).context("cannot start the tile feed")?;
+        let workbench = Arc::new(workbench.remembering(Arc::clone(&preferences)));
+        let marks = AnnotationShelf::new(&options.data_dir.join("annotations"));
         let mut stopgap = None;
         let book = match CaseBook::open(&options.data_dir.join("casebook.sqlite")) {
             Ok((book, opening)) => {
@@ -82,7 +97,20 @@ impl State {
             clip: options.clip.clone(),
             device: options.device,
         });
-        Ok(Self { workbench, chats, shelf, finder, options, news, _stopgap: stopgap })
+        let (books, figure_stop) = (Mutex::default(), Mutex::default());
+        Ok(Self {
+            workbench,
+            chats,
+            shelf,
+            finder,
+            options,
+            preferences,
+            marks,
+            books,
+            figure_stop,
+            news,
+            _stopgap: stopgap,
+        })
     }
 }
 
@@ -108,6 +136,26 @@ fn opening_report(opening: &Opening) -> Option<ErrorReport> {
         ),
         hint: Some(format!("the damaged file is kept: {}", backup.display())),
     })
+}
+
+/// What is remembered; where that cannot be read, a file of this run only, so that the window stays useful.
+fn open_preferences(data_dir: &Path, news: &mut Vec<ErrorReport>) -> anyhow::Result<PreferencesFile> {
+    match PreferencesFile::open(&data_dir.join("preferences.json")) {
+        Ok((file, None)) => Ok(file),
+        Ok((file, Some(damage))) => {
+            news.push(ErrorReport {
+                code: "preferences_mended".to_owned(),
+                message: format!("the preferences were damaged and partly forgotten: {}", damage.reason),
+                hint: Some(format!("the damaged file is kept: {}", damage.kept_aside.display())),
+            });
+            Ok(file)
+        }
+        Err(error) => {
+            news.push(WorkbenchError::from(error).report());
+            let stopgap = std::env::temp_dir().join(format!("eosin-{}", std::process::id()));
+            Ok(PreferencesFile::open(&stopgap.join("preferences.json"))?.0)
+        }
+    }
 }
 
 /// Opens the window and returns when it is closed.

@@ -16,7 +16,7 @@ const JPEG_QUALITY: u8 = 88;
 ///
 /// # Errors
 /// [`WorkbenchError::Encode`], for a side that no JPEG has.
-pub(crate) fn encode_jpeg(tile: &RgbTile) -> Result<Vec<u8>, WorkbenchError> {
+pub fn encode_jpeg(tile: &RgbTile) -> Result<Vec<u8>, WorkbenchError> {
     let refuse = |text: String| WorkbenchError::Encode(text.into());
     let [width, height] = tile.size_px().map(|side| u16::try_from(side).ok());
     let (Some(width), Some(height)) = (width, height) else {

@@ -35,6 +35,7 @@ pub use annotation::{
 };
 pub use browse::{Listing, list_slides};
 pub use classes::{PLAIN_COLOR, default_classes};
+pub use encode::encode_jpeg;
 pub use error::{ErrorReport, RecentErrors, WorkbenchError};
 pub use feed::{
     FeedOptions, FeedStats, RequestId, Tile, TileAddress, TileBytes, TileFeed, TileFormat, TileResult,

@@ -1,23 +1,20 @@
-//! Slides: by dialog, drop, argument or from a folder; and what is known of them.
+//! Slides: by dialog, drop, argument or from a folder; what is known of them, and how they are shown.
 
 #![expect(clippy::needless_pass_by_value, reason = "Tauri hands the arguments of commands over by value")]
 
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
-use eosin_workbench::SlideKey;
+use base64::Engine as _;
+use eosin_core::Mpp;
+use eosin_slide::{Exposure, SlideError};
+use eosin_workbench::{Look, Measure, OpenedSlide, SlideKey, WorkbenchError, list_slides};
 
 use super::Managed;
 use crate::State;
-use crate::dto::{ErrorDto, FileDto, LevelDto, SlideDto};
-
-/// Endings of files that are listed of a folder; a file that is opened by name may have any.
-const ENDINGS: &[&str] = &[
-    "svs", "ndpi", "mrxs", "scn", "bif", "tif", "tiff", "vms", "vmu", "svslide", "dcm", "png", "jpg", "jpeg",
-    "webp", "bmp",
-];
-
-/// Files listed of a folder, and folders looked into: more is no choice for a person.
-const MOST_FILES: usize = 2000;
+use crate::dto::{
+    AssociatedDto, ErrorDto, FileDto, InformationDto, LevelDto, ListingDto, PresetDto, PropertyDto, SlideDto,
+};
 
 /// Lets the person choose files; none where they choose none.
 #[tauri::command]
@@ -33,82 +30,120 @@ pub(crate) async fn folder_dialog() -> Option<String> {
     Some(chosen.path().to_string_lossy().into_owned())
 }
 
+/// The slides and pictures among these files and inside these folders.
+#[tauri::command(async)]
+pub(crate) fn list_files(paths: Vec<PathBuf>) -> ListingDto {
+    let listing = list_slides(&paths);
+    ListingDto {
+        files: listing.files.iter().map(|path| FileDto::of(path)).collect(),
+        truncated: listing.truncated,
+        n_unread: listing.n_unread as u32,
+    }
+}
+
 /// Opens a slide or a picture.
 #[tauri::command(async)]
-pub(crate) fn open_path(state: Managed<'_>, path: &str) -> Result<SlideDto, ErrorDto> {
-    open(&state, Path::new(path))
+pub(crate) fn open_path(state: Managed<'_>, path: &Path) -> Result<SlideDto, ErrorDto> {
+    let opened = state.workbench.open(path)?;
+    describe(&state, &opened)
 }
 
 /// Closes a slide; its tiles are forgotten.
 #[tauri::command(async)]
-pub(crate) fn close_slide(state: Managed<'_>, handle: String) {
-    state.workbench.close(&SlideKey(handle));
+pub(crate) fn close_slide(state: Managed<'_>, slide: String) {
+    let key = SlideKey(slide);
+    state.books.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    state.workbench.close(&key);
 }
 
-/// The slides and pictures among these files and inside these folders, by name. A file that was named stands as it
-/// is: opening it tells what is wrong with it.
+/// States the scale of a slide, or takes back what was stated; remembered for this slide.
 #[tauri::command(async)]
-pub(crate) fn list_files(paths: Vec<String>) -> Vec<FileDto> {
-    let mut found = Vec::new();
-    for path in paths.iter().map(PathBuf::from) {
-        if path.is_dir() { list_folder(&path, &mut found) } else { found.push(path) }
-    }
-    found.iter().map(|path| FileDto::of(path)).collect()
+pub(crate) fn state_scale(
+    state: Managed<'_>,
+    slide: String,
+    um_per_px: Option<f64>,
+) -> Result<SlideDto, ErrorDto> {
+    let mpp = um_per_px.map(Mpp::new).transpose().map_err(|error| ErrorDto {
+        code: "scale".to_owned(),
+        message: error.to_string(),
+        hint: None,
+    })?;
+    let opened = state.workbench.state_mpp(&SlideKey(slide), mpp)?;
+    describe(&state, &opened)
 }
 
-/// Slides under a folder, breadth first, in the order of their names; links are not followed.
-fn list_folder(folder: &Path, found: &mut Vec<PathBuf>) {
-    let mut folders = std::collections::VecDeque::from([folder.to_owned()]);
-    let mut n_folder = 0;
-    while let Some(folder) = folders.pop_front() {
-        n_folder += 1;
-        if n_folder > MOST_FILES || found.len() >= MOST_FILES {
-            return;
-        }
-        let mut entries: Vec<_> = std::fs::read_dir(&folder).into_iter().flatten().flatten().collect();
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        for entry in entries {
-            let Ok(kind) = entry.file_type() else { continue };
-            let hidden = entry.file_name().to_string_lossy().starts_with('.');
-            if hidden {
-                continue;
-            }
-            let path = entry.path();
-            let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-            if kind.is_dir() {
-                // A MIRAX slide is a file beside a folder of its own name: the folder holds no other slide.
-                if !path.with_extension("mrxs").is_file() {
-                    folders.push_back(path);
-                }
-            } else if ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
-                && found.len() < MOST_FILES
-            {
-                found.push(path);
-            }
-        }
-    }
+/// Remembers how a slide is shown.
+#[tauri::command(async)]
+pub(crate) fn remember_look(state: Managed<'_>, slide: String, look: &str) -> Result<(), ErrorDto> {
+    let look = Look::from_code(look).unwrap_or_default();
+    Ok(state.workbench.set_look(&SlideKey(slide), look)?)
 }
 
-fn open(state: &State, path: &Path) -> Result<SlideDto, ErrorDto> {
-    let opened = state.workbench.open(path)?;
+/// What is known of a slide, without what may name a patient.
+#[tauri::command(async)]
+pub(crate) fn slide_information(state: Managed<'_>, slide: String) -> Result<InformationDto, ErrorDto> {
+    let opened = state.workbench.slide(&SlideKey(slide))?;
+    let associated = opened.slide.info().associated.iter().map(|image| AssociatedDto {
+        name: image.name.clone(),
+        width_px: image.size_px[0],
+        height_px: image.size_px[1],
+        sensitive: image.sensitive,
+    });
+    Ok(InformationDto {
+        associated: associated.collect(),
+        n_property: opened.slide.properties().len() as u32,
+    })
+}
+
+/// Everything that the file states, which may name a patient: called when the person asked for it.
+#[tauri::command(async)]
+pub(crate) fn slide_properties(state: Managed<'_>, slide: String) -> Result<Vec<PropertyDto>, ErrorDto> {
+    let opened = state.workbench.slide(&SlideKey(slide))?;
+    let properties = opened.slide.properties().into_iter();
+    Ok(properties.map(|(name, value)| PropertyDto { name, value }).collect())
+}
+
+/// A picture that the file holds beside its slide, as the address of a picture. One that may name a patient is
+/// called for by the person, who was told so.
+#[tauri::command(async)]
+pub(crate) fn associated_image(state: Managed<'_>, slide: String, name: &str) -> Result<String, ErrorDto> {
+    let opened = state.workbench.slide(&SlideKey(slide))?;
+    let failed = |error: SlideError| WorkbenchError::from(error);
+    let image = opened.slide.associated(name, Exposure::PatientData).map_err(failed)?;
+    let jpeg = eosin_workbench::encode_jpeg(&image)?;
+    let base64 = base64::engine::general_purpose::STANDARD.encode(&jpeg);
+    Ok(format!("data:image/jpeg;base64,{base64}"))
+}
+
+fn describe(state: &State, opened: &OpenedSlide) -> Result<SlideDto, ErrorDto> {
     let info = opened.slide.info();
-    let [width_px, height_px] = info.base_px();
+    let base_px = info.base_px();
+    let measure = Measure::of(info);
     let levels = info.levels.iter().map(|level| LevelDto {
         width_px: level.size_px[0],
         height_px: level.size_px[1],
         downsample: level.downsample,
     });
+    let presets = measure.presets(base_px).into_iter().map(|preset| PresetDto {
+        magnification: preset.magnification,
+        downsample: preset.downsample,
+        width_px: preset.size_px[0],
+        height_px: preset.size_px[1],
+    });
     Ok(SlideDto {
         handle: opened.key.0.clone(),
         id: info.id.0.clone(),
-        path: path.to_string_lossy().into_owned(),
+        path: opened.path.to_string_lossy().into_owned(),
         title: opened.title.clone(),
         format: info.format.clone(),
-        width_px,
-        height_px,
+        width_px: base_px[0],
+        height_px: base_px[1],
         tile_px: opened.plan.tile_px(),
-        mpp: info.mpp.map(eosin_core::Mpp::um_per_px),
-        magnification: info.magnification,
+        mpp: info.mpp.map(Mpp::um_per_px),
+        file_mpp: opened.file_mpp.map(Mpp::um_per_px),
+        magnification: measure.base_magnification(),
+        presets: presets.collect(),
+        look: state.workbench.look(&opened.key)?.code(),
         levels: levels.collect(),
     })
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use eosin_workbench::TabView;
 use eosin_workbench::command::Command;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::{ErrorDto, FileDto};
@@ -22,8 +23,42 @@ pub(crate) struct StartupDto {
     /// Files opened before, the last first.
     pub(crate) recent: Vec<FileDto>,
     pub(crate) suggestions: Vec<String>,
-    /// What the person should know of the start.
+    /// Slides that were open when the window was closed, and which was in front.
+    pub(crate) tabs: Vec<TabDto>,
+    pub(crate) active_tab: Option<u32>,
+    pub(crate) sidebar_px: Option<u32>,
+    /// What a person should know of the start.
     pub(crate) news: Vec<ErrorDto>,
+}
+
+/// An open slide and where one looks at it.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+pub(crate) struct TabDto {
+    pub(crate) path: String,
+    pub(crate) placement: Option<PlacementDto>,
+}
+
+/// Where a slide is looked at.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, TS)]
+pub(crate) struct PlacementDto {
+    pub(crate) center_base_px: [f64; 2],
+    /// Base pixels per pixel of the screen.
+    pub(crate) downsample: f64,
+    pub(crate) rotation_degrees: f64,
+}
+
+impl From<TabView> for PlacementDto {
+    fn from(view: TabView) -> Self {
+        let TabView { center_base_px, downsample, rotation_degrees } = view;
+        Self { center_base_px, downsample, rotation_degrees }
+    }
+}
+
+impl From<PlacementDto> for TabView {
+    fn from(placement: PlacementDto) -> Self {
+        let PlacementDto { center_base_px, downsample, rotation_degrees } = placement;
+        Self { center_base_px, downsample, rotation_degrees }
+    }
 }
 
 /// The words of one language.
@@ -72,5 +107,7 @@ pub(super) fn declarations(config: &ts_rs::Config) -> Vec<String> {
         TextsDto::decl(config),
         LanguageDto::decl(config),
         CommandDto::decl(config),
+        TabDto::decl(config),
+        PlacementDto::decl(config),
     ]
 }

@@ -22,9 +22,16 @@ pub(crate) struct SlideDto {
     pub(crate) height_px: u32,
     /// Side of the tiles that the protocol serves.
     pub(crate) tile_px: u32,
-    /// µm per base pixel, where known.
+    /// µm per base pixel, where known: typed by a person, else as the file states it.
     pub(crate) mpp: Option<f64>,
+    /// As the file states it.
+    pub(crate) file_mpp: Option<f64>,
+    /// Magnification of base pixels, where known.
     pub(crate) magnification: Option<f64>,
+    /// Magnifications to choose from; none where no magnification is known.
+    pub(crate) presets: Vec<PresetDto>,
+    /// How it was shown last: the look's code in tile addresses.
+    pub(crate) look: String,
     /// Sizes that the file holds, largest first.
     pub(crate) levels: Vec<LevelDto>,
 }
@@ -36,6 +43,52 @@ pub(crate) struct LevelDto {
     pub(crate) height_px: u32,
     /// Base pixels per pixel.
     pub(crate) downsample: f64,
+}
+
+/// A magnification, and what showing it takes.
+#[derive(Clone, Debug, Serialize, TS)]
+pub(crate) struct PresetDto {
+    pub(crate) magnification: f64,
+    /// Base pixels per pixel of the screen.
+    pub(crate) downsample: f64,
+    /// Size of the whole slide at this magnification.
+    pub(crate) width_px: u32,
+    pub(crate) height_px: u32,
+}
+
+/// What is known of a slide, without what may name a patient.
+#[derive(Clone, Debug, Serialize, TS)]
+pub(crate) struct InformationDto {
+    pub(crate) associated: Vec<AssociatedDto>,
+    /// How many more facts the file states; they may hold patient data and are shown when asked for.
+    pub(crate) n_property: u32,
+}
+
+/// A picture that a file holds beside its slide.
+#[derive(Clone, Debug, Serialize, TS)]
+pub(crate) struct AssociatedDto {
+    pub(crate) name: String,
+    pub(crate) width_px: u32,
+    pub(crate) height_px: u32,
+    /// Whether it may show patient data: a label, a photograph of the glass.
+    pub(crate) sensitive: bool,
+}
+
+/// A fact that a file states, in its own words.
+#[derive(Clone, Debug, Serialize, TS)]
+pub(crate) struct PropertyDto {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+/// Slides and pictures among what was dropped.
+#[derive(Clone, Debug, Serialize, TS)]
+pub(crate) struct ListingDto {
+    pub(crate) files: Vec<FileDto>,
+    /// Whether there are more than are listed.
+    pub(crate) truncated: bool,
+    /// Folders that could not be read.
+    pub(crate) n_unread: u32,
 }
 
 /// A file that may be opened.
@@ -90,5 +143,15 @@ impl From<ViewDto> for ViewRect {
 
 #[cfg(test)]
 pub(super) fn declarations(config: &ts_rs::Config) -> Vec<String> {
-    vec![SlideDto::decl(config), LevelDto::decl(config), FileDto::decl(config), ViewDto::decl(config)]
+    vec![
+        SlideDto::decl(config),
+        LevelDto::decl(config),
+        PresetDto::decl(config),
+        InformationDto::decl(config),
+        AssociatedDto::decl(config),
+        PropertyDto::decl(config),
+        ListingDto::decl(config),
+        FileDto::decl(config),
+        ViewDto::decl(config),
+    ]
 }

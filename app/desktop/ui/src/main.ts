@@ -11,9 +11,16 @@ import { model } from "./panel/models";
 import { beginSimilar } from "./panel/similar";
 import "./shortcuts";
 import { beginSide } from "./side";
+import { beginAnnotationPanel } from "./stage/annotation-panel";
+import { beginInformation } from "./stage/information";
+import { beginLook } from "./stage/look";
+import { beginMarks } from "./stage/marks";
+import { beginOverlay } from "./stage/overlay";
 import { beginOpening, openPaths, showRecent } from "./stage/opening";
 import { beginScale } from "./stage/scale";
+import { tabbing } from "./stage/stage";
 import { beginTabs } from "./stage/tabs";
+import { beginTools } from "./stage/tools";
 import { view } from "./stage/view";
 import { changeLanguage, language, text, useTexts } from "./texts";
 import { useTheme } from "./theme";
@@ -28,10 +35,16 @@ async function start(): Promise<void> {
   });
   useTheme(startup.theme);
   view.onFault = () => showError({ code: "tile", message: text("stage.fault") });
-  beginSide();
+  beginSide(startup.sidebar_px);
   beginTabs();
   beginOpening();
   beginScale();
+  beginMarks();
+  beginOverlay();
+  beginAnnotationPanel();
+  beginTools();
+  beginLook();
+  beginInformation();
   askPanel.begin(startup.suggestions);
   beginCases();
   beginSimilar();
@@ -41,6 +54,7 @@ async function start(): Promise<void> {
   model.begin();
   for (const report of startup.news) showError(report);
   document.body.classList.add("ready");
+  await tabbing.restore(startup.tabs, startup.files.length > 0 ? null : startup.active_tab);
   await openPaths(startup.files.map((file) => file.path));
 }
 

@@ -1,7 +1,10 @@
 // The side: four panels behind one list of tabs, and its width.
 
+import { invoke } from "@tauri-apps/api/core";
+
 import { commands } from "./commands";
-import { arrowKeys, element } from "./dom";
+import { arrowKeys, debounce, element } from "./dom";
+import { trying } from "./notice";
 
 export type Panel = "ask" | "similar" | "annotations" | "cases";
 const PANELS: Panel[] = ["ask", "similar", "annotations", "cases"];
@@ -34,6 +37,8 @@ export function panelShown(): Panel | null {
   return kept.hidden ? null : kept.panel;
 }
 
+const remember = debounce(400, () => void trying(() => invoke("remember_sidebar", { widthPx: Math.round(kept.width_px) })));
+
 function draw(): void {
   for (const panel of PANELS) {
     const tab = element(`tab-${panel}`);
@@ -55,12 +60,13 @@ function draw(): void {
   localStorage.setItem(KEY, JSON.stringify(kept));
 }
 
-export function beginSide(): void {
+export function beginSide(width_px: number | null): void {
   try {
     kept = { ...kept, ...(JSON.parse(localStorage.getItem(KEY) ?? "{}") as Partial<Kept>) };
   } catch {
     // What cannot be read is forgotten.
   }
+  if (width_px !== null) kept = { ...kept, width_px };
   if (!PANELS.includes(kept.panel)) kept.panel = "ask";
   for (const panel of PANELS) {
     element(`tab-${panel}`).addEventListener("click", () => showPanel(panel));
@@ -80,6 +86,7 @@ export function beginSide(): void {
     const move = (at: PointerEvent) => {
       kept = { ...kept, width_px: window.innerWidth - at.clientX };
       draw();
+      remember();
     };
     divider.addEventListener("pointermove", move);
     divider.addEventListener("pointerup", () => divider.removeEventListener("pointermove", move), { once: true });
@@ -90,6 +97,7 @@ export function beginSide(): void {
     event.preventDefault();
     kept = { ...kept, width_px: element("side").clientWidth + step };
     draw();
+    remember();
   });
   window.addEventListener("resize", draw);
   draw();

@@ -1,6 +1,9 @@
 // Light, dark, or as the system is; every colour is a token that knows both (`styles/tokens.css`).
 
+import { invoke } from "@tauri-apps/api/core";
+
 import { commands } from "./commands";
+import { trying } from "./notice";
 
 export type Theme = "system" | "light" | "dark";
 const ORDER: Theme[] = ["system", "light", "dark"];
@@ -19,4 +22,5 @@ export function isDark(): boolean {
 
 commands.on("theme", () => {
   useTheme(isDark() ? "light" : "dark");
+  void trying(() => invoke("remember_theme", { theme }));
 });

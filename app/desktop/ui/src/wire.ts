@@ -36,9 +36,25 @@ format: string, width_px: number, height_px: number,
  */
 tile_px: number, 
 /**
- * µm per base pixel, where known.
+ * µm per base pixel, where known: typed by a person, else as the file states it.
  */
-mpp: number | null, magnification: number | null, 
+mpp: number | null, 
+/**
+ * As the file states it.
+ */
+file_mpp: number | null, 
+/**
+ * Magnification of base pixels, where known.
+ */
+magnification: number | null, 
+/**
+ * Magnifications to choose from; none where no magnification is known.
+ */
+presets: Array<PresetDto>, 
+/**
+ * How it was shown last: the look's code in tile addresses.
+ */
+look: string, 
 /**
  * Sizes that the file holds, largest first.
  */
@@ -49,6 +65,40 @@ export type LevelDto = { width_px: number, height_px: number,
  * Base pixels per pixel.
  */
 downsample: number, };
+
+export type PresetDto = { magnification: number, 
+/**
+ * Base pixels per pixel of the screen.
+ */
+downsample: number, 
+/**
+ * Size of the whole slide at this magnification.
+ */
+width_px: number, height_px: number, };
+
+export type InformationDto = { associated: Array<AssociatedDto>, 
+/**
+ * How many more facts the file states; they may hold patient data and are shown when asked for.
+ */
+n_property: number, };
+
+export type AssociatedDto = { name: string, width_px: number, height_px: number, 
+/**
+ * Whether it may show patient data: a label, a photograph of the glass.
+ */
+sensitive: boolean, };
+
+export type PropertyDto = { name: string, value: string, };
+
+export type ListingDto = { files: Array<FileDto>, 
+/**
+ * Whether there are more than are listed.
+ */
+truncated: boolean, 
+/**
+ * Folders that could not be read.
+ */
+n_unread: number, };
 
 export type FileDto = { path: string, 
 /**
@@ -61,6 +111,84 @@ title: string,
 folder: string, };
 
 export type ViewDto = { x_base_px: number, y_base_px: number, width_base_px: number, height_base_px: number, };
+
+export type ShapeDto = { "kind": "point", at: [number, number], } | { "kind": "line", points: Array<[number, number]>, } | { "kind": "rectangle", origin: [number, number], size: [number, number], } | { "kind": "polygon", points: Array<[number, number]>, } | { "kind": "freehand", points: Array<[number, number]>, };
+
+export type ClassDto = { name: string, color: [number, number, number], };
+
+export type AnnotationDto = { id: string, shape: ShapeDto, 
+/**
+ * Outlines cut out of it.
+ */
+holes: Array<Array<[number, number]>>, class: ClassDto | null, title: string, note: string, 
+/**
+ * Its own colour; the class's without one.
+ */
+color: [number, number, number] | null, 
+/**
+ * Whether its author asked that it not be changed.
+ */
+locked: boolean, 
+/**
+ * Its length or area in words.
+ */
+measured: string, };
+
+export type DraftDto = { 
+/**
+ * None for a new one.
+ */
+id: string | null, shape: ShapeDto, class: ClassDto | null, title: string, note: string, color: [number, number, number] | null, };
+
+export type EditDto = { "kind": "add", annotation: DraftDto, } | { "kind": "change", annotations: Array<DraftDto>, } | { "kind": "remove", ids: Array<string>, };
+
+export type AnnotationsDto = { 
+/**
+ * New ones and changed ones.
+ */
+changed: Array<AnnotationDto>, removed: Array<string>, 
+/**
+ * Steps that can be taken back, and done again.
+ */
+n_undo: number, n_redo: number, 
+/**
+ * Why they are not on the disk, where they are not.
+ */
+unsaved: ErrorDto | null, 
+/**
+ * What a person should know of how they were found: a damaged file was repaired.
+ */
+mended: ErrorDto | null, 
+/**
+ * What an import did.
+ */
+imported: ImportedDto | null, };
+
+export type ImportedDto = { n_added: number, n_replaced: number, n_unchanged: number, n_refused: number, 
+/**
+ * Why the first of these makes no sense.
+ */
+refused: string | null, };
+
+export type FigureDto = { center_base_px: [number, number], 
+/**
+ * Base pixels per pixel of the figure.
+ */
+downsample: number, width_px: number, height_px: number, rotation_degrees: number, 
+/**
+ * The look's code in tile addresses.
+ */
+look: string, 
+/**
+ * Whether annotations are drawn in.
+ */
+annotations: boolean, scale_bar: CornerDto | null, 
+/**
+ * Ending of the name that is proposed: `png`, `jpg`, `tif`.
+ */
+ending: string, };
+
+export type CornerDto = "top_left" | "top_right" | "bottom_left" | "bottom_right";
 
 export type StartupDto = { texts: TextsDto, languages: Array<LanguageDto>, 
 /**
@@ -80,7 +208,11 @@ files: Array<FileDto>,
  */
 recent: Array<FileDto>, suggestions: Array<string>, 
 /**
- * What the person should know of the start.
+ * Slides that were open when the window was closed, and which was in front.
+ */
+tabs: Array<TabDto>, active_tab: number | null, sidebar_px: number | null, 
+/**
+ * What a person should know of the start.
  */
 news: Array<ErrorDto>, };
 
@@ -109,6 +241,14 @@ keys: Array<string>,
  * What must be there: `nothing`, `slide`, `selection`, `answering`, `answer`.
  */
 needs: string, };
+
+export type TabDto = { path: string, placement: PlacementDto | null, };
+
+export type PlacementDto = { center_base_px: [number, number], 
+/**
+ * Base pixels per pixel of the screen.
+ */
+downsample: number, rotation_degrees: number, };
 
 export type PictureSourceDto = { "kind": "view", slide: string, view: ViewDto, } | { "kind": "whole", slide: string, } | { "kind": "tile", slide: string, view: ViewDto, } | { "kind": "file", path: string, } | { "kind": "kept", chat: number, turn: number, index: number, };
 

@@ -8,8 +8,8 @@ import { element, make, makeButton, openDialog } from "../dom";
 import { showNews, trying } from "../notice";
 import { offer } from "../palette";
 import { onLanguage, text } from "../texts";
-import type { FileDto } from "../wire";
-import { stage } from "./stage";
+import type { FileDto, ListingDto } from "../wire";
+import { stage, tabbing } from "./stage";
 
 /** Files opened at once without asking: more is more likely a slip than a wish. */
 const MOST_UNASKED = 8;
@@ -18,15 +18,17 @@ let recent: FileDto[] = [];
 /** Opens files; of folders and of many files, lets choose. */
 export async function openPaths(paths: string[]): Promise<void> {
   if (paths.length === 0) return;
-  const files = await trying(() => invoke<FileDto[]>("list_files", { paths }));
-  if (!files) return;
+  const listing = await trying(() => invoke<ListingDto>("list_files", { paths }));
+  if (!listing) return;
+  const { files } = listing;
+  if (listing.n_unread > 0) showNews(text("open.unread", { n: listing.n_unread }));
   if (files.length === 0) return showNews(text("open.no-slides"));
   const named = files.every((file) => paths.includes(file.path));
   if (named && files.length <= MOST_UNASKED) await stage.open(...files.map((file) => file.path));
-  else chooseFiles(files);
+  else chooseFiles(files, listing.truncated);
 }
 
-function chooseFiles(files: FileDto[]): void {
+function chooseFiles(files: FileDto[], truncated: boolean): void {
   const list = make("ul", "choose-list");
   const boxes = files.map((file, at) => {
     const row = make("li");
@@ -56,7 +58,7 @@ function chooseFiles(files: FileDto[]): void {
   list.addEventListener("change", draw);
   const row = make("div", "dialog-row");
   row.append(all, makeButton("button", text("dialog.cancel"), () => dialog.close()), open);
-  const dialog = openDialog("choose", text("open.choose", { n: files.length }), list, row);
+  const dialog = openDialog("choose", text(truncated ? "open.choose-first" : "open.choose", { n: files.length }), list, row);
   draw();
   boxes[0]?.focus();
 }
@@ -75,7 +77,18 @@ export function showRecent(files: FileDto[]): void {
   element("recent-list").replaceChildren(...rows);
 }
 
+async function refreshRecent(): Promise<void> {
+  const files = await trying(() => invoke<FileDto[]>("recent"));
+  if (files) showRecent(files);
+}
+
 export function beginOpening(): void {
+  let n = 0;
+  tabbing.onChange(() => {
+    const all = tabbing.all().length;
+    if (all !== n) void refreshRecent();
+    n = all;
+  });
   commands.on("open", () => void trying(async () => openPaths(await invoke<string[]>("open_dialog"))));
   commands.on("open-folder", () =>
     void trying(async () => {

@@ -4,9 +4,10 @@
 import { invoke } from "@tauri-apps/api/core";
 
 import { commands } from "../commands";
-import { asReport, showError } from "../notice";
-import type { ErrorDto, FileDto, SlideDto, ViewDto } from "../wire";
-import { NEUTRAL_LOOK, view, type Heatmap, type Placement } from "./view";
+import { debounce } from "../dom";
+import { asReport, showError, trying } from "../notice";
+import type { AnnotationDto, ErrorDto, PlacementDto, SlideDto, TabDto, ViewDto } from "../wire";
+import { view, type Heatmap } from "./view";
 
 /** A slide by any of its names. */
 export interface SlideName {
@@ -17,7 +18,7 @@ export interface SlideName {
 
 /** An annotation that is chosen, and the box around it. */
 export interface Selection {
-  annotation: { id: string };
+  annotation: AnnotationDto;
   bounds: ViewDto;
 }
 
@@ -28,7 +29,7 @@ export interface Tab {
   slide: SlideDto | null;
   /** Why its slide cannot be opened. */
   error: ErrorDto | null;
-  placement: Placement | null;
+  placement: PlacementDto | null;
 }
 
 const tabs: Tab[] = [];
@@ -96,8 +97,21 @@ export const tabbing = {
   activate,
   close,
   /** Takes tabs over from an earlier run; their slides are opened when they are looked at. */
-  restore(files: FileDto[]): void {
-    for (const file of files) if (!tabs.some((tab) => tab.path === file.path)) addTab(file.path, file.title);
+  async restore(earlier: TabDto[], at: number | null): Promise<void> {
+    for (const { path, placement } of earlier) {
+      if (!tabs.some((tab) => tab.path === path)) addTab(path).placement = placement;
+    }
+    const front = at === null ? undefined : tabs[at];
+    if (front) await activate(front);
+  },
+  /** Takes over what is newly known of an open slide: its scale was stated. */
+  describe(slide: SlideDto): void {
+    const tab = tabs.find((each) => each.slide?.handle === slide.handle);
+    if (!tab) return;
+    tab.slide = slide;
+    view.describe(slide);
+    tabsChanged();
+    changed();
   },
 };
 
@@ -124,7 +138,15 @@ function addTab(path: string, title = path.replace(/^.*[/\\]/, "")): Tab {
   return tab;
 }
 
+/** Remembers the tabs and where each is looked at: a window that is killed comes back as it was. */
+const remember = debounce(400, () => {
+  const kept: TabDto[] = tabs.map(({ path, placement }) => ({ path, placement }));
+  const at = active ? tabs.indexOf(active) : -1;
+  void trying(() => invoke("remember_tabs", { tabs: kept, activeTab: at < 0 ? null : at }));
+});
+
 function tabsChanged(): void {
+  remember();
   commands.need("slide", active?.slide != null);
   for (const call of tabCalls) call();
 }
@@ -158,12 +180,12 @@ async function activate(tab: Tab): Promise<boolean> {
     }
     if (!tabs.includes(tab)) {
       // Closed while it was being opened.
-      void invoke("close_slide", { handle: tab.slide.handle });
+      void invoke("close_slide", { slide: tab.slide.handle });
       return false;
     }
   }
   if (mine !== turn) return true;
-  await view.open(tab.slide, tab.placement, NEUTRAL_LOOK);
+  await view.open(tab.slide, tab.placement, tab.slide.look);
   tabsChanged();
   changed();
   return true;
@@ -173,7 +195,7 @@ async function close(tab: Tab): Promise<void> {
   const at = tabs.indexOf(tab);
   if (at < 0) return;
   tabs.splice(at, 1);
-  if (tab.slide) void invoke("close_slide", { handle: tab.slide.handle });
+  if (tab.slide) void invoke("close_slide", { slide: tab.slide.handle });
   if (tab !== active) return tabsChanged();
   active = null;
   chosen = null;
@@ -190,6 +212,7 @@ async function close(tab: Tab): Promise<void> {
 view.onSettled(() => {
   if (active?.slide) {
     active.placement = view.placement();
+    remember();
     changed();
   }
 });

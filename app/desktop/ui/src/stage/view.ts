@@ -7,17 +7,9 @@ import { convertFileSrc } from "@tauri-apps/api/core";
 import OpenSeadragon from "openseadragon";
 
 import { debounce, element } from "../dom";
-import type { SlideDto, ViewDto } from "../wire";
+import type { PlacementDto, SlideDto, ViewDto } from "../wire";
 
 export type Point = [number, number];
-
-/** Where a slide is looked at: remembered for each tab, and over restarts. */
-export interface Placement {
-  centre_base_px: Point;
-  /** View pixels for one base pixel. */
-  zoom: number;
-  rotation_degrees: number;
-}
 
 /** base → view: `[a, b, c, d, e, f]` as `CanvasRenderingContext2D.setTransform` takes them. */
 export type Affine = [number, number, number, number, number, number];
@@ -100,7 +92,7 @@ class View {
   }
 
   /** Shows a slide: where it was looked at before, else the whole of it. */
-  async open(slide: SlideDto, placement: Placement | null, look: string): Promise<void> {
+  async open(slide: SlideDto, placement: PlacementDto | null, look: string): Promise<void> {
     this.slide = slide;
     this.look = look;
     this.heat = null;
@@ -119,6 +111,11 @@ class View {
       }
     });
     this.viewer.open({ tileSource: this.tileSource() } as unknown as OpenSeadragon.TileSourceSpecifier);
+  }
+
+  /** Takes over what is newly known of the slide that is shown. */
+  describe(slide: SlideDto): void {
+    if (this.slide?.handle === slide.handle) this.slide = slide;
   }
 
   close(): void {
@@ -240,20 +237,20 @@ class View {
     });
   }
 
-  placement(): Placement | null {
+  placement(): PlacementDto | null {
     if (!this.slide) return null;
     const centre = this.viewer.viewport.getCenter(true);
     const width_px = this.slide.width_px;
-    return { centre_base_px: [centre.x * width_px, centre.y * width_px], zoom: this.zoom(), rotation_degrees: this.rotation() };
+    return { center_base_px: [centre.x * width_px, centre.y * width_px], downsample: 1 / this.zoom(), rotation_degrees: this.rotation() };
   }
 
-  private place(placement: Placement, immediately: boolean): void {
+  private place(placement: PlacementDto, immediately: boolean): void {
     if (!this.slide) return;
     const viewport = this.viewer.viewport;
     const width_px = this.slide.width_px;
     viewport.setRotation(placement.rotation_degrees, immediately);
-    viewport.zoomTo((placement.zoom * width_px) / viewport.getContainerSize().x, undefined, immediately);
-    viewport.panTo(new OpenSeadragon.Point(placement.centre_base_px[0] / width_px, placement.centre_base_px[1] / width_px), immediately);
+    viewport.zoomTo(width_px / placement.downsample / viewport.getContainerSize().x, undefined, immediately);
+    viewport.panTo(new OpenSeadragon.Point(placement.center_base_px[0] / width_px, placement.center_base_px[1] / width_px), immediately);
   }
 
   /** What is visible of the slide, in base pixels; null without a slide. Of a rotated view, the box around it. */
