@@ -163,7 +163,7 @@ mod tests {
             let key = part.split('"').next().unwrap_or_default();
             assert!(catalogue().contains_key(key), "a script names the text {key}");
         }
-        let dynamic = ["command.", "group.", "choice."];
+        let dynamic = ["command.", "group.", "choice.", "shape.", "stain."];
         for key in catalogue().keys().filter(|key| !dynamic.iter().any(|start| key.starts_with(start))) {
             assert!(sources.contains(&format!("\"{key}\"")), "nothing uses the text {key}");
         }

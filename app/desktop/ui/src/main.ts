@@ -12,6 +12,7 @@ import { beginSimilar } from "./panel/similar";
 import "./shortcuts";
 import { beginSide } from "./side";
 import { beginAnnotationPanel } from "./stage/annotation-panel";
+import { beginFigure } from "./stage/figure";
 import { beginInformation } from "./stage/information";
 import { beginLook } from "./stage/look";
 import { beginMarks } from "./stage/marks";
@@ -45,6 +46,7 @@ async function start(): Promise<void> {
   beginTools();
   beginLook();
   beginInformation();
+  beginFigure();
   askPanel.begin(startup.suggestions);
   beginCases();
   beginSimilar();

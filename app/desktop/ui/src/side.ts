@@ -52,7 +52,7 @@ function draw(): void {
   element("divider").hidden = kept.hidden;
   const most_px = Math.max(LEAST_PX, Math.min(900, window.innerWidth - 420));
   const width_px = Math.round(Math.min(Math.max(kept.width_px, LEAST_PX), most_px));
-  element("work").style.setProperty("--side-width", `${width_px}px`);
+  document.documentElement.style.setProperty("--side-width", kept.hidden ? "0px" : `${width_px}px`);
   const divider = element("divider");
   divider.setAttribute("aria-valuenow", String(width_px));
   divider.setAttribute("aria-valuemin", String(LEAST_PX));

@@ -70,7 +70,7 @@ async function picture(slide: SlideDto, image: AssociatedDto): Promise<HTMLEleme
 function associated(slide: SlideDto, image: AssociatedDto): HTMLElement {
   const figure = make("figure", "associated");
   figure.append(make("figcaption", "", `${image.name} · ${number(image.width_px)} × ${number(image.height_px)} px`));
-  if (image.sensitive) figure.append(veil(text("information.may-name"), text("information.show-picture"), () => picture(slide, image)));
+  if (image.sensitive) figure.append(veil(text("information.may-name"), text("information.show"), () => picture(slide, image)));
   else void picture(slide, image).then((shown) => shown && figure.append(shown));
   return figure;
 }

@@ -123,7 +123,14 @@ export function choose(selection: Selection | null): void {
 }
 
 export function changed(): void {
-  for (const call of changeCalls) call();
+  for (const call of changeCalls) {
+    try {
+      call();
+    } catch (error) {
+      // A panel that fails must not keep the others from hearing.
+      showError(error);
+    }
+  }
 }
 
 function isNamed(tab: Tab, name: SlideName): boolean {

@@ -45,6 +45,7 @@ class View {
       navigatorPosition: "TOP_RIGHT",
       navigatorSizeRatio: 0.18,
       navigatorRotate: false,
+      navigatorAutoFade: false,
       // WebGL reads tiles back; the canvas drawer works on every machine that the web view works on.
       drawer: "canvas",
       crossOriginPolicy: "Anonymous",
