@@ -88,6 +88,7 @@ impl Desk {
         let window = Window {
             url: format!("{}/session/{id}", self.driver_url),
             display: self.display.clone(),
+            group: self.processes[0].id(),
             killed: false,
         };
         window.until("the page", "document.body.classList.contains('ready')");
@@ -158,6 +159,8 @@ fn call(method: &str, url: &str, body: &Value) -> Value {
 pub struct Window {
     url: String,
     display: String,
+    /// Process group of the driver, which the program is in.
+    group: u32,
     killed: bool,
 }
 
@@ -288,7 +291,9 @@ impl Window {
     pub fn kill(mut self) {
         self.killed = true;
         let binary = env!("CARGO_BIN_EXE_eosin");
-        let killed = Command::new("pkill").args(["-KILL", "-f", &format!("^{binary}")]).status();
+        // Only of this desk: other desks on the machine run the same binary.
+        let group = self.group.to_string();
+        let killed = Command::new("pkill").args(["-KILL", "-g", &group, "-f", &format!("^{binary}")]).status();
         assert!(killed.is_ok_and(|killed| killed.success()), "the program is there to be killed");
         // The driver learns of it, and lets another window begin.
         let agent: ureq::Agent = ureq::Agent::config_builder()

@@ -95,6 +95,7 @@ class View {
   /** Shows a slide: where it was looked at before, else the whole of it. */
   async open(slide: SlideDto, placement: PlacementDto | null, look: string): Promise<void> {
     this.slide = slide;
+    element("viewer").dataset.handle = slide.handle;
     this.look = look;
     this.heat = null;
     this.moved = placement !== null;
@@ -121,6 +122,7 @@ class View {
 
   close(): void {
     this.slide = null;
+    delete element("viewer").dataset.handle;
     this.viewer.close();
     for (const call of this.onFrameCalls) call();
   }
