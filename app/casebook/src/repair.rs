@@ -2,7 +2,7 @@
 //!
 //! The damaged file is first copied aside, log included, and never touched again. Then every table is walked in the
 //! order of its numbers; where a page cannot be read the walk goes on behind it. A file whose first page is lost
-//! is given the first page of an empty book, because the tables of every book begin at the same pages. The new book's
+//! is given that of an empty book, because the tables of every book begin at the same pages. The new book's
 //! audit trail goes on from the old one, with an entry that says what was lost. Held true by `tests/damage.rs` of this
 //! crate.
 
@@ -109,6 +109,11 @@ fn build(book: &Path, backup: &Path, work: &Path, fresh: &Path) -> Result<(u64, 
             n_lost += tally.n_lost;
         }
         n_lost += mend(&transaction)?;
+        // Where not even the count of a table is left, the second place says at least how many entries there were.
+        let n_entry: i64 = transaction.query_row("SELECT count(*) FROM audit", [], |row| row.get(0))?;
+        if let audit::Kept::Head(head) = audit::read_head(book) {
+            n_lost = n_lost.max(head.seq.saturating_sub(n_entry as u64));
+        }
         declare(book, &transaction, backup, n_kept, n_lost)?;
         transaction.commit()?;
         target.close().map_err(|(_, error)| error)?;
@@ -119,16 +124,16 @@ fn build(book: &Path, backup: &Path, work: &Path, fresh: &Path) -> Result<(u64, 
     Ok(counts)
 }
 
-/// Opens a copy of the backup; where its first page is no longer one, that of an empty book is put there.
+/// Opens a copy of the backup; where it no longer says what is in it, the pages of an empty book that do are put there.
 fn readable_copy(backup: &Path, work: &Path, empty: &Path) -> Outcome<Option<Connection>> {
-    let attempt = |first_page: Option<&[u8]>| -> Outcome<Option<Connection>> {
+    let attempt = |schema: Option<&[(u64, Vec<u8>)]>| -> Outcome<Option<Connection>> {
         copy(backup, work)?;
         let _ = std::fs::remove_file(beside_wal(work));
         if beside_wal(backup).exists() {
             copy(&beside_wal(backup), &beside_wal(work))?;
         }
-        if let Some(page) = first_page {
-            put_first_page(work, page).map_err(at(work))?;
+        if let Some(pages) = schema {
+            put_schema(work, pages).map_err(at(work))?;
         }
         let Ok(connection) = Connection::open_with_flags(work, OpenFlags::SQLITE_OPEN_READ_WRITE) else {
             return Ok(None);
@@ -144,26 +149,42 @@ fn readable_copy(backup: &Path, work: &Path, empty: &Path) -> Outcome<Option<Con
     if let Some(connection) = attempt(None)? {
         return Ok(Some(connection));
     }
-    let empty = std::fs::read(empty).map_err(at(empty))?;
-    attempt(Some(&empty))
+    attempt(Some(&schema_pages(empty)?))
 }
 
-/// Overwrites the schema's pages with those of an empty book: the tables begin at the same pages in every book.
-fn put_first_page(work: &Path, empty: &[u8]) -> std::io::Result<()> {
-    use std::io::{Read as _, Seek as _, Write as _};
+/// The pages of an empty book that say where its tables are, each with its number.
+fn schema_pages(empty: &Path) -> Outcome<Vec<(u64, Vec<u8>)>> {
+    let connection = Connection::open_with_flags(empty, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut query =
+        connection.prepare("SELECT pageno FROM dbstat WHERE name IN ('sqlite_schema', 'sqlite_master')")?;
+    let numbers: Vec<i64> = query.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let bytes = std::fs::read(empty).map_err(at(empty))?;
+    let page = |number: u64| {
+        let start = usize::try_from(number - 1).ok()? * schema::PAGE_BYTES;
+        Some((number, bytes.get(start..start + schema::PAGE_BYTES)?.to_vec()))
+    };
+    Ok(numbers
+        .into_iter()
+        .filter_map(|number| page(u64::try_from(number).ok().filter(|number| *number > 0)?))
+        .collect())
+}
+
+/// Overwrites a file's schema with that of an empty book: the tables begin at the same pages in every book.
+fn put_schema(work: &Path, pages: &[(u64, Vec<u8>)]) -> std::io::Result<()> {
+    use std::io::{Seek as _, SeekFrom, Write as _};
     let mut file = File::options().read(true).write(true).open(work)?;
     let n_page = file.metadata()?.len() / schema::PAGE_BYTES as u64;
-    let mut page = empty[..schema::PAGE_BYTES.min(empty.len())].to_vec();
-    if page.len() < schema::PAGE_BYTES || n_page == 0 {
-        return Ok(());
+    for (number, page) in pages.iter().filter(|(number, _)| *number <= n_page) {
+        let mut page = page.clone();
+        if *number == 1 {
+            // The header counts pages, and lists free ones, which are left to themselves.
+            page[28..32].copy_from_slice(&u32::try_from(n_page).unwrap_or(u32::MAX).to_be_bytes());
+            page[32..40].fill(0);
+        }
+        file.seek(SeekFrom::Start((number - 1) * schema::PAGE_BYTES as u64))?;
+        file.write_all(&page)?;
     }
-    // The header counts pages, and lists free ones, which are left to themselves.
-    page[28..32].copy_from_slice(&u32::try_from(n_page).unwrap_or(u32::MAX).to_be_bytes());
-    page[32..40].fill(0);
-    let mut old = vec![0; schema::PAGE_BYTES];
-    file.read_exact(&mut old)?;
-    file.rewind()?;
-    file.write_all(&page)
+    Ok(())
 }
 
 #[derive(Default)]

@@ -25,11 +25,9 @@ const MAX_TOKENS: usize = 4 << 20;
 /// The progress of an answer is written this often: what a kill may cost.
 const PROGRESS: Duration = Duration::from_millis(500);
 
-/// Now, UTC, RFC 3339, to the millisecond.
+/// Now, UTC, RFC 3339, to the millisecond: always as many letters, so that their order is that of time.
 pub(crate) fn now() -> String {
-    let now = jiff::Timestamp::now();
-    // Rounding to the millisecond cannot leave the range of time stamps but at their end, in the year 9999.
-    now.round(jiff::Unit::Millisecond).unwrap_or(now).to_string()
+    format!("{:.3}", jiff::Timestamp::now())
 }
 
 /// Random bytes of a row, so that its digest cannot be guessed.

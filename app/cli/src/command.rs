@@ -3,7 +3,9 @@
 pub(crate) mod annotate;
 pub(crate) mod answer;
 pub(crate) mod ask;
+pub(crate) mod audit;
 pub(crate) mod bundle;
+pub(crate) mod case;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod embed;

@@ -55,6 +55,10 @@ enum Command {
     Slide(command::slide::Args),
     /// Bring annotations in and out as GeoJSON, and list them
     Annotate(command::annotate::Args),
+    /// Look into the case book: list, show, search, export
+    Case(command::case::Args),
+    /// Prove the case book's audit trail
+    Audit(command::audit::Args),
     /// Inspect or quantize model bundles
     Bundle(command::bundle::Args),
     /// Train models, score them, draw practice tissue
@@ -77,6 +81,8 @@ fn main() {
         Command::Embed(args) => command::embed::run(args, &printer),
         Command::Slide(args) => command::slide::run(args, &printer),
         Command::Annotate(args) => command::annotate::run(args, &printer),
+        Command::Case(args) => command::case::run(args, &printer),
+        Command::Audit(args) => command::audit::run(args, &printer),
         Command::Bundle(args) => command::bundle::run(args, &printer),
         Command::Train(args) => command::train::run(args, &printer),
         Command::Doctor(args) => command::doctor::run(args, &printer),

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use eosin_casebook::Labels;
 use serde::{Deserialize, Serialize};
 
 /// A language of the interface.
@@ -103,6 +104,11 @@ impl Texts {
         values.iter().fold(self.get(key), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
     }
 
+    /// The words of an exported case.
+    pub fn document(self) -> Labels {
+        Labels::from_texts(|name| self.get(&format!("document.{}", name.replace('_', "-"))))
+    }
+
     /// Every key with its text, for a page that fills in its own.
     pub fn all(self) -> BTreeMap<&'static str, &'static str> {
         catalogue().keys().filter_map(|key| Some((key.as_str(), self.find(key)?))).collect()
@@ -130,6 +136,17 @@ mod tests {
             assert!(!entry.en.trim().is_empty() && !entry.zh.trim().is_empty(), "{key} is empty");
             assert_eq!(places(&entry.en), places(&entry.zh), "{key}");
         }
+    }
+
+    #[test]
+    fn an_exported_case_finds_its_words() {
+        assert_eq!(
+            Texts::of(Language::En).document(),
+            Labels::default(),
+            "the crate's own words are the catalogue's"
+        );
+        let keys = catalogue().keys().filter(|key| key.starts_with("document.")).count();
+        assert_eq!(keys, Labels::KEYS.len());
     }
 
     /// The page names its texts by key: each must be in the catalogue, and each of the catalogue be used.
@@ -163,7 +180,7 @@ mod tests {
             let key = part.split('"').next().unwrap_or_default();
             assert!(catalogue().contains_key(key), "a script names the text {key}");
         }
-        let dynamic = ["command.", "group.", "choice.", "shape.", "stain."];
+        let dynamic = ["command.", "group.", "choice.", "document.", "shape.", "stain."];
         for key in catalogue().keys().filter(|key| !dynamic.iter().any(|start| key.starts_with(start))) {
             assert!(sources.contains(&format!("\"{key}\"")), "nothing uses the text {key}");
         }

@@ -87,14 +87,14 @@ impl Row {
     }
 }
 
-/// Every fault of the book, those of the chain first, each named once.
+/// Every fault of the book, those of the trail itself first, each named once.
 pub(crate) fn faults(connection: &Connection, kept: &Kept) -> Outcome<Judged> {
     let entries = entries(connection)?;
     let mut faults = Vec::new();
     chain(&entries, &mut faults);
+    end(&entries, kept, &mut faults);
     rows(connection, &entries, &mut faults)?;
     pictures(connection, &mut faults)?;
-    end(&entries, kept, &mut faults);
     let declared: Vec<String> = entries.iter().flat_map(declared_by).collect();
     let known: BTreeSet<&str> = declared.iter().map(String::as_str).collect();
     faults.retain(|fault| !known.contains(fault.what.as_str()));
@@ -149,8 +149,12 @@ fn rows(connection: &Connection, entries: &[Entry], faults: &mut Vec<Broken>) ->
     // The latest entry of a row says what it must be.
     let mut said: BTreeMap<Row, &Entry> = BTreeMap::new();
     for entry in entries {
-        if let Some(row) = Row::of(entry) {
-            said.insert(row, entry);
+        let Some(row) = Row::of(entry) else { continue };
+        // Of an answer that is made to seem unfinished again, the next opening says that it ended, in good faith.
+        if let (Some(before), Row::Answer(id)) = (said.insert(row, entry), row) {
+            let seq = entry.seq;
+            let what = format!("answer {id} ended twice, at entries {} and {seq}", before.seq);
+            faults.push(Broken { seq, what });
         }
     }
     for (row, entry) in &said {

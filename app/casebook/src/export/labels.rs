@@ -1,160 +1,67 @@
 //! The words of an exported document that are the program's own.
 
-/// The document's own words; English unless filled otherwise. `{n}`, `{m}` and `{name}` are filled in.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "a label is its own description: the English word is its default below")]
-pub struct Labels {
-    pub notice: String,
-    pub foot: String,
-    pub case: String,
-    pub begun: String,
-    pub exported: String,
-    pub one_question: String,
-    pub n_questions: String,
-    pub question: String,
-    pub instructions: String,
-    pub options: String,
-    pub reasoning: String,
-    pub answer: String,
-    pub version: String,
-    pub figure: String,
-    pub slide: String,
-    pub region: String,
-    pub seen_as: String,
-    pub tokens: String,
-    pub no_scale: String,
-    pub picture_left_out: String,
-    pub probabilities: String,
-    pub model: String,
-    pub settings: String,
-    pub seed: String,
-    pub timing: String,
-    pub first_token: String,
-    pub per_second: String,
-    pub context: String,
-    pub ended: String,
-    pub no_answer: String,
-    pub interrupted: String,
-    pub running: String,
-    pub hidden: String,
-    pub audit: String,
-    pub page: String,
+macro_rules! labels {
+    ($($name:ident = $english:literal,)+) => {
+        /// The document's own words; English unless filled otherwise. `{n}`, `{m}` and `{name}` are filled in.
+        #[derive(Clone, PartialEq, Eq, Debug)]
+        pub struct Labels {
+            $(#[doc = $english] pub $name: String,)+
+        }
+
+        impl Labels {
+            /// The names of all labels.
+            pub const KEYS: &[&str] = &[$(stringify!($name)),+];
+
+            /// Labels in another language: asks for each by its name.
+            pub fn from_texts(text: impl Fn(&str) -> String) -> Self {
+                Self { $($name: text(stringify!($name)),)+ }
+            }
+        }
+
+        impl Default for Labels {
+            fn default() -> Self {
+                Self { $($name: $english.to_owned(),)+ }
+            }
+        }
+    };
 }
 
-impl Default for Labels {
-    fn default() -> Self {
-        let [
-            notice,
-            foot,
-            case,
-            begun,
-            exported,
-            one_question,
-            n_questions,
-            question,
-            instructions,
-            options,
-            reasoning,
-            answer,
-            version,
-            figure,
-            slide,
-            region,
-            seen_as,
-            tokens,
-            no_scale,
-            picture_left_out,
-            probabilities,
-            model,
-            settings,
-            seed,
-            timing,
-            first_token,
-            per_second,
-            context,
-            ended,
-            no_answer,
-            interrupted,
-            running,
-            hidden,
-            audit,
-            page,
-        ] = [
-            "For research use only. Not for diagnosis. The answers below were made by a language model and may be wrong.",
-            "For research use only. Not for diagnosis.",
-            "Case {n}",
-            "Begun {name}",
-            "exported {name}",
-            "1 question",
-            "{n} questions",
-            "Question {n}",
-            "Instructions",
-            "Options",
-            "Reasoning",
-            "Answer",
-            "version {n} of {m}",
-            "Figure {n}",
-            "slide {name}",
-            "at {n}, {m}",
-            "seen as {name} px",
-            "{n} tokens",
-            "no scale known",
-            "picture not included",
-            "Probability that the model gives each option",
-            "Model",
-            "Settings",
-            "seed {n}",
-            "Timing",
-            "first token after {n} s",
-            "{n} tokens/s",
-            "context {n} of {m}",
-            "ended: {name}",
-            "There is no answer.",
-            "Interrupted: the program ended while it answered.",
-            "Still being answered.",
-            "[name hidden]",
-            "Audit trail before this export: entry {n}, {name}",
-            "{n} / {m}",
-        ]
-        .map(str::to_owned);
-        Self {
-            notice,
-            foot,
-            case,
-            begun,
-            exported,
-            one_question,
-            n_questions,
-            question,
-            instructions,
-            options,
-            reasoning,
-            answer,
-            version,
-            figure,
-            slide,
-            region,
-            seen_as,
-            tokens,
-            no_scale,
-            picture_left_out,
-            probabilities,
-            model,
-            settings,
-            seed,
-            timing,
-            first_token,
-            per_second,
-            context,
-            ended,
-            no_answer,
-            interrupted,
-            running,
-            hidden,
-            audit,
-            page,
-        }
-    }
+labels! {
+    notice = "For research use only. Not for diagnosis. The answers below were made by a language model and may be wrong.",
+    foot = "For research use only. Not for diagnosis.",
+    case = "Case {n}",
+    begun = "Begun {name}",
+    exported = "exported {name}",
+    one_question = "1 question",
+    n_questions = "{n} questions",
+    question = "Question {n}",
+    instructions = "Instructions",
+    options = "Options",
+    reasoning = "Reasoning",
+    answer = "Answer",
+    version = "version {n} of {m}",
+    figure = "Figure {n}",
+    slide = "slide {name}",
+    region = "at {n}, {m}",
+    seen_as = "seen as {name} px",
+    tokens = "{n} tokens",
+    no_scale = "no scale known",
+    picture_left_out = "picture not included",
+    probabilities = "Probability that the model gives each option",
+    model = "Model",
+    settings = "Settings",
+    seed = "seed {n}",
+    timing = "Timing",
+    first_token = "first token after {n} s",
+    per_second = "{n} tokens/s",
+    context = "context {n} of {m}",
+    ended = "ended: {name}",
+    no_answer = "There is no answer.",
+    interrupted = "Interrupted: the program ended while it answered.",
+    running = "Still being answered.",
+    hidden = "[name hidden]",
+    audit = "Audit trail before this export: entry {n}, {name}",
+    page = "{n} / {m}",
 }
 
 /// A label with its places filled.

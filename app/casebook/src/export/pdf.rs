@@ -314,6 +314,7 @@ impl Writer<'_> {
             writer.heading(&heading, LABEL, 12.0, backdrop);
             writer.text(phrase::words(answer, labels), BODY, 12.0, Some(backdrop));
             if let Some(caveat) = phrase::caveat(answer, labels) {
+                writer.flow.keep_last();
                 writer.text(&caveat, CAVEAT, 12.0, Some(backdrop));
             }
         });

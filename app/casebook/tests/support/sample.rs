@@ -8,12 +8,12 @@ use eosin_casebook::{AnswerEnd, AnswerId, CaseBook, ChatId, NewAnswer, NewImage,
 use eosin_core::{Mpp, Region, RegionScale, RgbTile, SlideId};
 use serde_json::json;
 
-pub fn open(path: &Path) -> CaseBook {
+pub(crate) fn open(path: &Path) -> CaseBook {
     CaseBook::open(path).unwrap().0
 }
 
 /// Something like stained tissue: rings in eosin and haematoxylin.
-pub fn tissue(size_px: [u32; 2], seed: u32) -> Arc<RgbTile> {
+pub(crate) fn tissue(size_px: [u32; 2], seed: u32) -> Arc<RgbTile> {
     let mut pixels = Vec::with_capacity((size_px[0] * size_px[1] * 3) as usize);
     for y in 0..size_px[1] {
         for x in 0..size_px[0] {
@@ -29,7 +29,7 @@ pub fn tissue(size_px: [u32; 2], seed: u32) -> Arc<RgbTile> {
     Arc::new(RgbTile::new(size_px, pixels).unwrap())
 }
 
-pub fn image(size_px: [u32; 2], seed: u32, title: &str) -> NewImage {
+pub(crate) fn image(size_px: [u32; 2], seed: u32, title: &str) -> NewImage {
     let slide = SlideId(format!("{:064x}", 0x1234_5678_9abc_def0_u64 + u64::from(seed)));
     NewImage {
         pixels: tissue(size_px, seed),
@@ -46,7 +46,7 @@ pub fn image(size_px: [u32; 2], seed: u32, title: &str) -> NewImage {
     }
 }
 
-pub fn model() -> NewAnswer {
+pub(crate) fn model() -> NewAnswer {
     NewAnswer {
         model_name: "Qwen2.5-VL-3B pathology (Q8_0)".to_owned(),
         model_hash: "sha256:9f2c4a6b8d0e1f3a5c7e9b1d3f5a7c9e0b2d4f6a8c0e2f4a6b8d0f1e3c5a7b9d".to_owned(),
@@ -59,7 +59,7 @@ pub fn model() -> NewAnswer {
     }
 }
 
-pub fn end(reasoning: &str, answer: &str) -> AnswerEnd {
+pub(crate) fn end(reasoning: &str, answer: &str) -> AnswerEnd {
     AnswerEnd {
         reason: "end_of_turn".to_owned(),
         text: format!("<think>{reasoning}</think><answer>{answer}</answer>"),
@@ -76,7 +76,12 @@ pub fn end(reasoning: &str, answer: &str) -> AnswerEnd {
     }
 }
 
-pub fn ask(book: &CaseBook, chat: ChatId, parent: Option<AnswerId>, question: &str) -> (TurnId, AnswerId) {
+pub(crate) fn ask(
+    book: &CaseBook,
+    chat: ChatId,
+    parent: Option<AnswerId>,
+    question: &str,
+) -> (TurnId, AnswerId) {
     let turn = NewTurn { question: question.to_owned(), ..NewTurn::default() };
     let turn = book.add_turn(chat, parent, &turn).unwrap();
     let answer = book.begin_answer(turn, &model()).unwrap();
@@ -86,7 +91,7 @@ pub fn ask(book: &CaseBook, chat: ChatId, parent: Option<AnswerId>, question: &s
 
 /// A whole case: a choice with measured probabilities, a follow-up in Chinese with two versions, and an answer that
 /// was stopped by an error.
-pub fn case(book: &CaseBook) -> ChatId {
+pub(crate) fn case(book: &CaseBook) -> ChatId {
     let chat = book.new_chat("Colon biopsy Smith_John_0417.svs, rule out dysplasia").unwrap();
     let turn = NewTurn {
         question: "Which of these best describes the glands in the marked region?".to_owned(),
