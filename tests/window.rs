@@ -7,6 +7,8 @@
 
 #[path = "support/desk.rs"]
 mod desk;
+#[path = "support/drop.rs"]
+mod drop;
 
 use std::path::Path;
 use std::process::Command;
@@ -274,6 +276,56 @@ fn similar_images_are_found_opened_and_labelled_after_a_kill() {
     assert!((shares.as_f64().unwrap() - 1.0).abs() < 0.01, "shares of the tissue add to one: {shares}");
     window.execute("document.getElementById('label-result').scrollIntoView()");
     window.picture("labels");
+}
+
+/// Files dragged in from elsewhere, by the protocol that file managers speak.
+#[test]
+fn dropped_files_open_in_tabs() {
+    let Some(desk) = Desk::open() else { return };
+    let slide = phantom_slide(desk.data.path());
+    let picture = desk.data.path().join("field.png");
+    image::RgbImage::from_pixel(90, 60, image::Rgb([200, 120, 160])).save(&picture).unwrap();
+    let window = desk.start(&[]);
+    drop::drop_files(desk.display(), &[&slide, &picture]);
+    window.until("both tabs", "document.querySelectorAll('[role=tab].tab').length === 2");
+    window.until("tiles", TILES_SHOWN);
+}
+
+/// What assistive technology is told: every control has a name, and none is out of the keyboard's reach.
+#[test]
+fn every_control_has_a_name_and_can_be_reached() {
+    const NAMELESS: &str = "return [...document.querySelectorAll('button, input, select, textarea, summary, [role=tab], [role=button], [role=listbox], [tabindex=\"0\"]')]\
+        .filter((each) => each.checkVisibility())\
+        .filter((each) => !(each.getAttribute('aria-label') || each.getAttribute('aria-labelledby') || each.textContent.trim() || each.title || each.placeholder || each.labels?.[0]?.textContent.trim()))\
+        .map((each) => each.outerHTML.slice(0, 200))";
+    const UNREACHED: &str = "return [...document.querySelectorAll('button, input, select, textarea, summary, a[href]')]\
+        .filter((each) => each.checkVisibility() && !each.disabled && each.tabIndex > 0).map((each) => each.outerHTML.slice(0, 200))";
+    let Some(desk) = Desk::open() else { return };
+    let slide = phantom_slide(desk.data.path());
+    let window = desk.start(&["open", slide.to_str().unwrap()]);
+    window.until_ready();
+    window.ask("Describe the image.");
+    window.until_answers(1);
+    for panel in ["ask", "similar", "annotations", "cases"] {
+        window.click(&format!("#tab-{panel}"));
+        window.execute("document.querySelectorAll('details').forEach((box) => (box.open = true))");
+        assert_eq!(window.execute(NAMELESS), json!([]), "controls without a name in {panel}");
+        // An order of its own would jump about: the page's order is the keyboard's.
+        assert_eq!(window.execute(UNREACHED), json!([]), "controls out of order in {panel}");
+    }
+    // Texts of another language come from the same catalogue; none is left behind.
+    let before = window
+        .execute("return [...document.querySelectorAll('[data-text]')].map((each) => each.textContent)");
+    window.execute("document.querySelector('[data-command=language]').click()");
+    window.until("Chinese", "document.documentElement.lang === 'zh-Hans'");
+    let after = window
+        .execute("return [...document.querySelectorAll('[data-text]')].map((each) => each.textContent)");
+    let same = before.as_array().unwrap().iter().zip(after.as_array().unwrap()).filter(|(en, zh)| en == zh);
+    let same: Vec<_> =
+        same.map(|(en, _)| en.as_str().unwrap_or_default()).filter(|text| text.len() > 6).collect();
+    assert!(same.is_empty(), "words that did not change: {same:?}");
+    window.click("#tab-ask");
+    window.picture("chinese");
 }
 
 /// A whole session, every socket of which is watched: nothing but this machine's own is opened.

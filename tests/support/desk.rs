@@ -74,6 +74,11 @@ impl Desk {
         Some(desk)
     }
 
+    /// The display's name.
+    pub fn display(&self) -> &str {
+        &self.display
+    }
+
     /// A window of the program, started with arguments; waits until it can be used.
     pub fn start(&self, args: &[&str]) -> Window {
         self.start_binary(Path::new(env!("CARGO_BIN_EXE_eosin")), args)

@@ -60,6 +60,8 @@ class View {
       keyboardNavEnabled: false,
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: false },
     });
+    // One stop of the keyboard is enough: the viewer around it, which has a name.
+    for (const inner of element("viewer").querySelectorAll("[tabindex]")) inner.setAttribute("tabindex", "-1");
     const settled = debounce(SETTLED_MS, () => this.onSettledCalls.forEach((call) => call()));
     this.viewer.addHandler("update-viewport", () => {
       for (const call of this.onFrameCalls) call();
