@@ -180,3 +180,51 @@ fn what_is_not_there_is_not_made_and_what_is_damaged_is_said() {
     let (code, out, _) = outcome(folder.path(), &["audit", "verify"]);
     assert!(code == 0 && out.starts_with("whole: 14 entries"), "{out}");
 }
+
+/// The whole way on the command line: asked and kept, found again, re-run from the record with the same tokens, handed on.
+#[test]
+fn a_question_is_kept_and_re_run_from_its_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path();
+    let picture = data.join("Smith_John.png");
+    let tissue = image::RgbImage::from_fn(224, 224, |x, y| {
+        let cell = (x / 14 + y / 12) % 4 == 0;
+        image::Rgb(if cell { [110, 60, 140] } else { [225, 150, 195] })
+    });
+    tissue.save(&picture).unwrap();
+    let image = picture.to_str().unwrap();
+    let asked = [
+        "ask",
+        "Describe the image.",
+        "--image",
+        image,
+        "--keep",
+        "--temperature",
+        "0.8",
+        "--json",
+        "--device",
+        "cpu",
+    ];
+    let (code, out, err) = outcome(data, &asked);
+    if err.contains("no demonstration model") {
+        return eprintln!("skipped: this build has no demonstration model");
+    }
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("kept as case 1"), "{err}");
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    let chat = json(data, &["case", "show", "1", "--json"]);
+    let kept = &chat["turns"][0]["answers"][0];
+    assert_eq!(kept["token_ids"], answer["token_ids"]);
+    assert!(kept["seed"].is_u64(), "a drawn answer has its seed: {kept}");
+    // The picture is not needed any more.
+    std::fs::remove_file(&picture).unwrap();
+    let rerun = json(data, &["case", "rerun", &kept["id"].to_string(), "--json", "--device", "cpu"]);
+    assert_eq!((&rerun["same"], &rerun["same_model"]), (&Value::Bool(true), &Value::Bool(true)), "{rerun}");
+    let pdf = data.join("case.pdf");
+    assert_eq!(outcome(data, &["case", "export", "1", "--out", pdf.to_str().unwrap()]).0, 0);
+    assert!(std::fs::read(&pdf).unwrap().starts_with(b"%PDF"));
+    let markdown = data.join("case.md");
+    assert_eq!(outcome(data, &["case", "export", "1", "--out", markdown.to_str().unwrap()]).0, 0);
+    assert!(!std::fs::read_to_string(&markdown).unwrap().contains("Smith"), "no name leaves the record");
+    assert_eq!(outcome(data, &["audit", "verify"]).0, 0);
+}

@@ -6,15 +6,19 @@
 mod messages;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use eosin_core::{Conversation, RegionScale, RgbTile};
+use eosin_casebook::CaseBook;
+use eosin_core::{Conversation, Part, RegionScale};
 use eosin_session::{Channel, ModelInfo, Question, StreamEvent, Style, Worker};
+use eosin_workbench::chat::{Ask, ChatEvent, Chats};
+use eosin_workbench::{FeedOptions, PictureSource, Workbench};
 
 use crate::command::answer::AnswerArgs;
 use crate::command::slide::PlaceArgs;
+use crate::environment;
 use crate::printer::{Printer, advised, told, told_by};
 use crate::settings::{ModelArgs, Settings};
 
@@ -28,6 +32,7 @@ Examples:
   eosin ask \"Best diagnosis?\" --image field.png --options Adenoma,Carcinoma,Normal
   eosin ask \"Any mitoses?\" --slide slide.svs --region 12000,8000,2048,2048 --mpp 0.5
   eosin ask \"Describe it.\" --image field.png --model Qwen2.5-VL-3B.gguf --mmproj mmproj.gguf
+  eosin ask \"Which cells are seen?\" --image field.png --keep   into the case book
   eosin ask --messages talk.json --json --greedy
 
 FILE of --messages holds OpenAI's form: [{\"role\": \"user\", \"content\": [{\"type\": \"image\", \"image\": \"a.png\"},
@@ -73,6 +78,9 @@ pub struct Args {
     /// Print one JSON object at the end
     #[arg(long)]
     json: bool,
+    /// Keep question, pictures and answer in the case book (`eosin case`)
+    #[arg(long, conflicts_with = "messages")]
+    keep: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -100,8 +108,9 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
     let settings = Settings::load(&args.model)?;
     let options = args.answer.options(&settings);
     // What the user gave is read before the model, which may take long.
+    let pictures = pictures(&args)?;
     let question = Question {
-        conversation: conversation(&args)?,
+        conversation: conversation(&args, &pictures)?,
         choices: args.options.as_deref().map(choices).transpose()?.unwrap_or_default(),
         style: args.style.map(Style::from),
         options,
@@ -113,12 +122,55 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
     if let Some(notice) = info.notice.as_ref().filter(|_| !args.json) {
         printer.warn(format!("note: {notice}"));
     }
-    let (_cancel, events) = worker.ask(question);
     let mut teller = Teller { printer, info: &info, json: args.json, place: Place::Nowhere };
+    if args.keep {
+        return keep(&args, question, pictures, worker, &mut teller);
+    }
+    let (_cancel, events) = worker.ask(question);
     for event in events {
         teller.tell(event)?;
     }
     Ok(())
+}
+
+/// Asks by way of the case book.
+fn keep(
+    args: &Args,
+    question: Question,
+    pictures: Vec<PictureSource>,
+    worker: Worker,
+    teller: &mut Teller<'_>,
+) -> anyhow::Result<()> {
+    let printer = teller.printer;
+    let workbench = Workbench::new(FeedOptions { n_worker: 1, ..FeedOptions::default() })?;
+    let (book, _) = CaseBook::open(&environment::data_dir().join("casebook.sqlite")).map_err(told)?;
+    let chats = Chats::new(Arc::new(workbench), Arc::new(book), worker);
+    let last = question.conversation.turns.last().and_then(|turn| turn.parts.last());
+    let Some(Part::Text(text)) = last else { return Err(told(eosin_session::prompt::PromptError::Empty)) };
+    let ask = Ask {
+        question: text.clone(),
+        choices: question.choices,
+        style: question.style,
+        system: args.system.clone(),
+        pictures,
+        options: question.options,
+        ..Ask::default()
+    };
+    let (mut outcome, mut chat) = (Ok(()), None);
+    let hear = &mut |event| match event {
+        ChatEvent::Began { chat: own, .. } => chat = own,
+        ChatEvent::Unkept(report) => printer.warn(format!("not kept: {}", report.message)),
+        ChatEvent::Stream(event) => {
+            if outcome.is_ok() {
+                outcome = teller.tell(event);
+            }
+        }
+    };
+    chats.ask(&ask, hear).map_err(told)?;
+    if let Some(chat) = chat {
+        printer.say(format!("kept as case {chat}: `eosin case show {chat}`"));
+    }
+    outcome
 }
 
 /// Options of a list: by `|` where there is one, else by commas.
@@ -134,7 +186,7 @@ fn choices(list: &str) -> anyhow::Result<Vec<String>> {
     Ok(choices)
 }
 
-fn conversation(args: &Args) -> anyhow::Result<Conversation> {
+fn conversation(args: &Args, pictures: &[PictureSource]) -> anyhow::Result<Conversation> {
     let mut conversation = if let Some(path) = &args.messages {
         messages::read(path)?
     } else {
@@ -145,7 +197,11 @@ fn conversation(args: &Args) -> anyhow::Result<Conversation> {
         if text.trim().is_empty() {
             return Err(told(eosin_session::prompt::PromptError::Empty));
         }
-        Question::about(pictures(args)?, &text).conversation
+        let tiles = pictures.iter().filter_map(|picture| match picture {
+            PictureSource::Kept { tile, .. } => Some(tile.clone()),
+            _ => None,
+        });
+        Question::about(tiles.collect(), &text).conversation
     };
     if let Some(system) = &args.system {
         conversation.turns.retain(|turn| turn.role != eosin_core::Role::System);
@@ -154,10 +210,13 @@ fn conversation(args: &Args) -> anyhow::Result<Conversation> {
     Ok(conversation)
 }
 
-fn pictures(args: &Args) -> anyhow::Result<Vec<Arc<RgbTile>>> {
+/// The pictures of the question, read, each with what is known of it.
+fn pictures(args: &Args) -> anyhow::Result<Vec<PictureSource>> {
+    let title = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let mut pictures = Vec::new();
     for path in &args.image {
-        pictures.push(Arc::new(eosin_slide::load_picture(path).map_err(told)?));
+        let tile = Arc::new(eosin_slide::load_picture(path).map_err(told)?);
+        pictures.push(PictureSource::Kept { tile, region: None, title: title(path), um_per_px: None });
     }
     let place = &args.place;
     let Some(path) = &args.slide else {
@@ -181,7 +240,10 @@ fn pictures(args: &Args) -> anyhow::Result<Vec<Arc<RgbTile>>> {
         (f64::from(width.max(height)) / f64::from(DEFAULT_SIDE_PX)).max(1.0)
     };
     let region = place.region(&slide, RegionScale::Downsample(scale))?;
-    pictures.push(Arc::new(slide.read(&region).map_err(told)?));
+    let tile = Arc::new(slide.read(&region).map_err(told)?);
+    let downsample = slide.downsample_of(region.scale).map_err(told)?;
+    let um_per_px = slide.info().mpp.map(|mpp| mpp.um_per_px() * downsample);
+    pictures.push(PictureSource::Kept { tile, region: Some(region), title: title(path), um_per_px });
     Ok(pictures)
 }
 

@@ -5,16 +5,21 @@
 //! `tests/casebook.rs`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
 use eosin_casebook::{
-    Answer, AnswerState, CaseBook, ChatId, ExportOptions, Format, Images, Names, Opening, Turn,
+    Answer, AnswerId, AnswerState, CaseBook, ChatId, ExportOptions, Format, Images, Names, Opening, Turn,
 };
+use eosin_session::Worker;
+use eosin_workbench::chat::Chats;
 use eosin_workbench::texts::{Language, Texts};
+use eosin_workbench::{FeedOptions, Workbench};
 
 use crate::environment;
 use crate::printer::{NothingFound, Printer, advised, told};
+use crate::settings::{ModelArgs, Settings};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,6 +28,7 @@ Examples:
   eosin case show 12                             a whole chat, the branch that is shown
   eosin case export 12 --out case.pdf            a report, without names of slides
   eosin case export 12 --out case.md --names shown --language zh
+  eosin case rerun 31                            the same tokens again, from the record alone
   eosin case backup casebook-2026-11.sqlite      a copy that verifies by itself
 
 Exported cases leave out what may name a patient, unless `--names shown` is given.";
@@ -82,6 +88,8 @@ enum Action {
     },
     /// Write a chat as Markdown, PDF or JSON, without names unless they are chosen
     Export(ExportArgs),
+    /// Ask an old question again with its own pictures, settings and seed, and compare the tokens
+    Rerun(RerunArgs),
     /// Give a chat another title
     Rename {
         /// The chat's number
@@ -108,6 +116,19 @@ enum Action {
         #[command(flatten)]
         book: BookArgs,
     },
+}
+
+#[derive(clap::Args)]
+struct RerunArgs {
+    /// The answer's number, as `eosin case show --json` tells it
+    answer: i64,
+    #[command(flatten)]
+    book: BookArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -167,6 +188,7 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
             search(&open(&book, printer)?, &words.join(" "), limit, json, printer)
         }
         Action::Export(args) => export(&args, printer),
+        Action::Rerun(args) => rerun(&args, printer),
         Action::Rename { chat, title, book } => {
             open(&book, printer)?.rename(ChatId(chat), &title).map_err(told)?;
             printer.say(format!("chat {chat} has another title"));
@@ -204,6 +226,37 @@ pub(crate) fn open(args: &BookArgs, printer: &Printer) -> anyhow::Result<CaseBoo
         printer.warn(format!("as it was found, it is kept at {}", backup.display()));
     }
     Ok(book)
+}
+
+/// The same tokens: exit 0. Other ones: exit 1, and where they part.
+fn rerun(args: &RerunArgs, printer: &Printer) -> anyhow::Result<()> {
+    let settings = Settings::load(&args.model)?;
+    let book = open(&args.book, printer)?;
+    let workbench = Workbench::new(FeedOptions { n_worker: 1, ..FeedOptions::default() })?;
+    let worker = Worker::spawn(settings.source(), settings.device.value);
+    let chats = Chats::new(Arc::new(workbench), Arc::new(book), worker);
+    let rerun = chats.rerun(AnswerId(args.answer)).map_err(told)?;
+    if args.json {
+        printer.json(&serde_json::json!({
+            "same": rerun.is_same(),
+            "n_same": rerun.n_same,
+            "same_model": rerun.same_model,
+            "old_ids": rerun.old_ids,
+            "new_ids": rerun.new_ids,
+        }))?;
+    } else if rerun.is_same() {
+        printer.line(format!("the same: all {} tokens", rerun.n_same))?;
+    } else {
+        let (n_old, n_new) = (rerun.old_ids.len(), rerun.new_ids.len());
+        printer.line(format!(
+            "another answer: {n_old} tokens then, {n_new} now, the first {} alike",
+            rerun.n_same
+        ))?;
+    }
+    if !rerun.same_model {
+        printer.warn("another model answered then; name it with `--model`");
+    }
+    if rerun.is_same() { Ok(()) } else { Err(NothingFound.into()) }
 }
 
 fn list(book: &CaseBook, limit: usize, json: bool, printer: &Printer) -> anyhow::Result<()> {
