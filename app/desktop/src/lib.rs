@@ -7,6 +7,8 @@ mod command;
 mod dto;
 mod protocol;
 mod stream;
+#[cfg(test)]
+mod tokens;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -48,6 +48,12 @@ pub(crate) fn open_path(state: Managed<'_>, path: &Path) -> Result<SlideDto, Err
     describe(&state, &opened)
 }
 
+/// What went wrong lately, the last at the end: tiles are asked for by the viewer, which cannot say why one failed.
+#[tauri::command(async)]
+pub(crate) fn recent_errors(state: Managed<'_>) -> Vec<ErrorDto> {
+    state.workbench.errors().list().into_iter().map(ErrorDto::from).collect()
+}
+
 /// Closes a slide; its tiles are forgotten.
 #[tauri::command(async)]
 pub(crate) fn close_slide(state: Managed<'_>, slide: String) {

@@ -3,6 +3,7 @@
 import { invoke } from "@tauri-apps/api/core";
 
 import { commands } from "./commands";
+import { beginMenu } from "./menu";
 import { showError } from "./notice";
 import "./palette";
 import { askPanel } from "./panel/ask";
@@ -25,7 +26,7 @@ import { beginTools } from "./stage/tools";
 import { view } from "./stage/view";
 import { changeLanguage, language, text, useTexts } from "./texts";
 import { useTheme } from "./theme";
-import type { StartupDto } from "./wire";
+import type { ErrorDto, StartupDto } from "./wire";
 
 async function start(): Promise<void> {
   const startup = await invoke<StartupDto>("startup");
@@ -35,8 +36,15 @@ async function start(): Promise<void> {
     if (next) void changeLanguage(next.code);
   });
   useTheme(startup.theme);
-  view.onFault = () => showError({ code: "tile", message: text("stage.fault") });
+  view.onFault = () => {
+    // The reader's own words, where it has some.
+    void invoke<ErrorDto[]>("recent_errors").then((errors) => {
+      const last = errors.at(-1);
+      showError(last ? { ...last, message: `${text("stage.fault")}: ${last.message}` } : { code: "tile", message: text("stage.fault"), hint: null });
+    });
+  };
   beginSide(startup.sidebar_px);
+  beginMenu();
   beginTabs();
   beginOpening();
   beginScale();

@@ -5,6 +5,7 @@ import { Channel, invoke } from "@tauri-apps/api/core";
 import { commands } from "../commands";
 import { element, make, makeButton } from "../dom";
 import { asReport, showError, trying } from "../notice";
+import { onDropOver } from "../stage/opening";
 import { stage } from "../stage/stage";
 import { onLanguage, text } from "../texts";
 import type { AnswerDto, AnswerEvent, AskDto, ChatDto, PictureDto, PictureSourceDto, SettingsDto, TurnDto } from "../wire";
@@ -43,6 +44,7 @@ class AskPanel implements TurnHooks {
     this.stopButton.addEventListener("click", () => this.halt());
     element("add-region").addEventListener("click", () => this.tray.addView(stage.selection()?.bounds ?? null));
     element("add-whole").addEventListener("click", () => void this.tray.addWhole());
+    onDropOver("ask", (paths) => this.tray.add(paths.map((path) => ({ kind: "file", path }))));
     element("add-files").addEventListener("click", () => void this.tray.addFiles());
     element("add-view").addEventListener("click", () => this.tray.addView(stage.view()));
     commands.on("ask", () => {

@@ -6,6 +6,7 @@ import { Channel, invoke } from "@tauri-apps/api/core";
 import { commands } from "../commands";
 import { element, make, makeButton, makeIcon } from "../dom";
 import { showError, trying } from "../notice";
+import { onDropOver } from "../stage/opening";
 import { stage } from "../stage/stage";
 import { number, onLanguage, text } from "../texts";
 import type { HitDto, IndexProgressDto, LabelEvent, LabelsDto, LibraryDto, QueryDto, SearchDto, SearchResultDto } from "../wire";
@@ -24,6 +25,9 @@ let library: LibraryDto | null = null;
 let labels: LabelsDto | null = null;
 
 export function beginSimilar(): void {
+  onDropOver("similar", ([path]) => {
+    if (path !== undefined) void search({ kind: "file", path });
+  });
   element("similar-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const words = element<HTMLInputElement>("similar-words").value.trim();

@@ -9,6 +9,7 @@ import { showNews, trying } from "../notice";
 import { offer } from "../palette";
 import { onLanguage, text } from "../texts";
 import type { FileDto, ListingDto } from "../wire";
+import { panelShown, type Panel } from "../side";
 import { stage, tabbing } from "./stage";
 
 /** Files opened at once without asking: more is more likely a slip than a wish. */
@@ -63,13 +64,31 @@ function chooseFiles(files: FileDto[], truncated: boolean): void {
   boxes[0]?.focus();
 }
 
+const targets = new Map<Panel, (paths: string[]) => void>();
+
+/** Says what becomes of files that are dropped on a panel; elsewhere they are opened. */
+export function onDropOver(panel: Panel, take: (paths: string[]) => void): void {
+  targets.set(panel, take);
+}
+
+/** What takes files that are dropped at a place of the window. */
+function targetAt(position: { x: number; y: number }): ((paths: string[]) => void) | undefined {
+  const ratio = window.devicePixelRatio || 1;
+  const panel = panelShown();
+  const over = document.elementFromPoint(position.x / ratio, position.y / ratio)?.closest("#side");
+  return over && panel ? targets.get(panel) : undefined;
+}
+
 /** Shows the files opened lately on the empty screen. */
 export function showRecent(files: FileDto[]): void {
   recent = files;
   const rows = recent.slice(0, 8).map((file) => {
     const row = make("li");
     const button = makeButton("recent", "", () => void stage.open(file.path));
-    button.append(make("span", "recent-title", file.title), make("span", "recent-folder", file.folder));
+    // The end of a long folder says more than its start: it is cut on the left, and still read from the left.
+    const folder = make("span", "recent-folder");
+    folder.append(make("bdi", "", file.folder));
+    button.append(make("span", "recent-title", file.title), folder);
     row.append(button);
     return row;
   });
@@ -99,7 +118,12 @@ export function beginOpening(): void {
   offer(() => recent.map((file) => ({ label: file.title, detail: text("open.recent"), run: () => void stage.open(file.path) })));
   onLanguage(() => showRecent(recent));
   void getCurrentWebview().onDragDropEvent(({ payload }) => {
-    element("stage").classList.toggle("dropping", payload.type === "enter" || payload.type === "over");
-    if (payload.type === "drop") void openPaths(payload.paths);
+    const take = payload.type === "leave" ? undefined : targetAt(payload.position);
+    const over = payload.type === "enter" || payload.type === "over";
+    element("stage").classList.toggle("dropping", over && !take);
+    element("side").classList.toggle("dropping", over && take !== undefined);
+    if (payload.type !== "drop") return;
+    if (take) take(payload.paths);
+    else void openPaths(payload.paths);
   });
 }

@@ -135,9 +135,9 @@ function drawAll(): void {
   const affine = view.affine();
   const visible = shown ? visibleMarks(width, height) : [];
   const chosen = marks.selected();
-  for (const mark of visible) {
-    if (mark !== chosen && mark.dto.id !== hidden) drawMark(context, affine, mark, visible.length > MANY ? "many" : mark.dto.id === hovered ? "hovered" : "plain");
-  }
+  const others = visible.filter((mark) => mark !== chosen && mark.dto.id !== hidden);
+  if (others.length > MANY) drawMany(context, affine, others);
+  else for (const mark of others) drawMark(context, affine, mark, mark.dto.id === hovered ? "hovered" : "plain");
   if (chosen && shown && chosen.dto.id !== hidden) {
     drawMark(context, affine, chosen, "chosen");
     for (const handle of handlesOf(chosen)) drawHandle(context, toView(affine, handle), colorOf(chosen.dto));
@@ -167,14 +167,35 @@ function inView(path: Path2D, [a, b, c, d, e, f]: Affine): Path2D {
   return moved;
 }
 
-function drawMark(context: CanvasRenderingContext2D, affine: Affine, mark: Mark, how: "plain" | "hovered" | "chosen" | "many"): void {
+/** Draws many annotations in few strokes: one for each colour, without halos. */
+function drawMany(context: CanvasRenderingContext2D, affine: Affine, many: Mark[]): void {
+  const [a, b, c, d, e, f] = affine;
+  const matrix = new DOMMatrix([a, b, c, d, e, f]);
+  const colors = new Map<string, { color: [number, number, number]; path: Path2D }>();
+  for (const mark of many) {
+    const color = colorOf(mark.dto);
+    const batch = colors.get(color.join()) ?? { color, path: new Path2D() };
+    colors.set(color.join(), batch);
+    if (mark.path) batch.path.addPath(mark.path, matrix);
+    else drawPoint(context, ...toView(affine, pointsOf(mark.dto.shape)[0] as Point), color, mark.dto.id === hovered);
+  }
+  for (const { color, path } of colors.values()) {
+    context.strokeStyle = `rgb(${color.join(" ")})`;
+    context.lineWidth = 2;
+    context.stroke(path);
+  }
+  const under = hovered === null ? undefined : many.find((mark) => mark.dto.id === hovered);
+  if (under) drawMark(context, affine, under, "hovered");
+}
+
+function drawMark(context: CanvasRenderingContext2D, affine: Affine, mark: Mark, how: "plain" | "hovered" | "chosen"): void {
   const color = colorOf(mark.dto);
   const strong = how === "chosen" || how === "hovered";
   if (mark.path === null) {
     const [x, y] = toView(affine, pointsOf(mark.dto.shape)[0] as Point);
     drawPoint(context, x, y, color, strong);
   } else {
-    strokeShape(context, inView(mark.path, affine), color, isArea(mark.dto.shape), strong, how !== "many");
+    strokeShape(context, inView(mark.path, affine), color, isArea(mark.dto.shape), strong);
   }
   if (strong) {
     const [x, y] = lowest(affine, mark);
@@ -190,16 +211,14 @@ function lowest(affine: Affine, mark: Mark): Point {
   return [(Math.min(...corners.map((corner) => corner[0])) + Math.max(...corners.map((corner) => corner[0]))) / 2, Math.max(...corners.map((corner) => corner[1]))];
 }
 
-function strokeShape(context: CanvasRenderingContext2D, path: Path2D, color: [number, number, number], filled: boolean, strong: boolean, halo: boolean): void {
+function strokeShape(context: CanvasRenderingContext2D, path: Path2D, color: [number, number, number], filled: boolean, strong: boolean): void {
   if (filled) {
     context.fillStyle = `rgb(${color.join(" ")} / ${strong ? 16 : 8}%)`;
     context.fill(path, "evenodd");
   }
-  if (halo) {
-    context.strokeStyle = "rgb(255 255 255 / 75%)";
-    context.lineWidth = strong ? 5.5 : 3.5;
-    context.stroke(path);
-  }
+  context.strokeStyle = "rgb(255 255 255 / 75%)";
+  context.lineWidth = strong ? 5.5 : 3.5;
+  context.stroke(path);
   context.strokeStyle = `rgb(${color.join(" ")})`;
   context.lineWidth = strong ? 3 : 2;
   context.stroke(path);
@@ -231,7 +250,7 @@ function drawSketch(context: CanvasRenderingContext2D, affine: Affine, now: Sket
   if (now.shape.kind === "point" || points.length < 2) {
     for (const point of points) drawPoint(context, ...toView(affine, point), now.color, false);
   } else {
-    strokeShape(context, inView(pathOf(now.shape), affine), now.color, isArea(now.shape), true, true);
+    strokeShape(context, inView(pathOf(now.shape), affine), now.color, isArea(now.shape), true);
   }
   for (const handle of now.handles) drawHandle(context, toView(affine, handle), now.color);
   if (end && now.label !== "") {

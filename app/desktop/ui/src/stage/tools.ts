@@ -39,7 +39,7 @@ function take(to: Tool): void {
   if (to !== "measure") setMeasured([]);
   tool = to;
   for (const button of document.querySelectorAll<HTMLElement>("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
-  element("stage").dataset.tool = tool;
+  element("stage").dataset.using = tool;
   showReticle(false);
 }
 
