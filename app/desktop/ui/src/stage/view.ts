@@ -52,7 +52,8 @@ class View {
       animationTime: 0.35,
       springStiffness: 9,
       maxZoomPixelRatio: MOST_ZOOM,
-      minZoomImageRatio: 0.5,
+      // The lowest preset can be reached on a small slide too.
+      minZoomImageRatio: 0.1,
       visibilityRatio: 0.2,
       zoomPerScroll: 1.25,
       imageLoaderLimit: 8,
