@@ -61,8 +61,8 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
 
 /// A copy under a name of its own, on the disk before anything else happens.
 fn copy_aside(path: &Path) -> Result<PathBuf, CaseError> {
-    let time: String = now().chars().filter(|c| c.is_ascii_digit()).take(14).collect();
-    let backup = (0_u32..)
+    let time: String = now().chars().filter(char::is_ascii_digit).take(14).collect();
+    let backup = (0_u32..1000)
         .map(|copy_idx| if copy_idx == 0 { time.clone() } else { format!("{time}-{copy_idx}") })
         .map(|name| beside(path, &format!("damaged-{name}")))
         .find(|backup| !backup.exists())
@@ -324,7 +324,7 @@ fn mend(connection: &Connection) -> Outcome<u64> {
             connection.query_row("SELECT hash, png FROM image WHERE id = ?1", [id], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?;
-        if !picture::decode(&png).is_some_and(|pixels| picture::hash(&pixels).0 == hash) {
+        if picture::decode(&png).is_none_or(|pixels| picture::hash(&pixels).0 != hash) {
             connection.execute("DELETE FROM image WHERE id = ?1", [id])?;
             n_lost += 1;
         }

@@ -19,8 +19,7 @@ const AROUND: usize = 60;
 impl CaseBook {
     /// The passages that hold all words of `text`, the latest first. Nothing is found by no words.
     pub fn search(&self, text: &str, limit: usize) -> Result<Vec<Found>, CaseError> {
-        let words: Vec<String> =
-            text.split_whitespace().take(MAX_WORDS).map(|word| word.to_lowercase()).collect();
+        let words: Vec<String> = text.split_whitespace().take(MAX_WORDS).map(str::to_lowercase).collect();
         if words.is_empty() {
             return Ok(Vec::new());
         }

@@ -206,10 +206,10 @@ impl CaseBook {
                     end.text,
                     end.reasoning,
                     end.answer,
-                    bytes_of(&end.prompt_ids, |id| id.to_le_bytes()),
-                    bytes_of(&end.token_ids, |id| id.to_le_bytes()),
+                    bytes_of(&end.prompt_ids, u32::to_le_bytes),
+                    bytes_of(&end.token_ids, u32::to_le_bytes),
                     usage,
-                    end.option_probabilities.as_ref().map(|values| bytes_of(values, |value| value.to_le_bytes())),
+                    end.option_probabilities.as_ref().map(|values| bytes_of(values, f32::to_le_bytes)),
                     end.error
                 ],
             )?;
@@ -405,7 +405,7 @@ pub(crate) fn must_exist(connection: &Connection, table: &'static str, id: i64) 
     Ok(found.ok_or_else(|| absent(table, id))?)
 }
 
-pub(crate) fn absent(what: &'static str, id: impl ToString) -> CaseError {
+pub(crate) fn absent(what: &'static str, id: impl std::fmt::Display) -> CaseError {
     CaseError::Absent { what, id: id.to_string() }
 }
 

@@ -137,8 +137,7 @@ fn forge(path: &Path) {
             ))
         });
         let Ok(fields) = fields else { break };
-        let hash: String =
-            Sha256::digest(format!("{prev}{fields}")).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = format!("{:x}", Sha256::digest(format!("{prev}{fields}")));
         connection
             .execute(
                 "UPDATE audit SET prev = ?2, hash = ?3 WHERE id = ?1",

@@ -106,7 +106,7 @@ fn pages_overwritten_with_noise_cost_their_rows_and_no_others() {
     }
     assert!(n_rebuilt >= 13, "damage was found in {n_rebuilt} of 16");
     let share = n_answer as f64 / (16 * n_whole) as f64;
-    println!("{n_rebuilt} of 16 rebuilt, {:.1} % of the answers kept", share * 100.0);
+    eprintln!("{n_rebuilt} of 16 rebuilt, {:.1} % of the answers kept", share * 100.0);
     assert!(share > 0.7, "{share} of the answers were kept");
 }
 
@@ -121,7 +121,7 @@ fn a_file_cut_off_keeps_what_is_left() {
         std::fs::write(&path, &whole[..n_byte]).unwrap();
         let (_, opening) = open_damaged(&path);
         let Opening::Rebuilt { n_kept, n_lost, .. } = opening else { panic!("{share}: {opening:?}") };
-        println!("cut to {share}: {n_kept} rows kept, {n_lost} lost");
+        eprintln!("cut to {share}: {n_kept} rows kept, {n_lost} lost");
     }
 }
 

@@ -25,7 +25,8 @@ fn everything(folder: &Path) -> String {
     let mut out = String::new();
     for item in std::fs::read_dir(folder).unwrap() {
         let item = item.unwrap().path();
-        out += &format!("{}\n", item.file_name().unwrap().to_string_lossy());
+        out += &item.file_name().unwrap().to_string_lossy();
+        out.push('\n');
         if item.is_dir() {
             out += &everything(&item);
         } else {
@@ -39,7 +40,7 @@ fn everything(folder: &Path) -> String {
 fn words_of(pdf: &Path) -> Option<String> {
     let output = std::process::Command::new("pdftotext").arg(pdf).arg("-").output();
     let Ok(output) = output else {
-        println!("skipped: pdftotext is not installed");
+        eprintln!("skipped: pdftotext is not installed");
         return None;
     };
     Some(String::from_utf8(output.stdout).unwrap())

@@ -29,7 +29,7 @@ fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
 }
 
 fn hang() {
-    std::thread::sleep(Duration::from_secs(60));
+    std::thread::sleep(Duration::from_mins(1));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_full_disk_loses_nothing() {
     std::fs::create_dir(&disk).unwrap();
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(&disk).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
-        println!("skipped: this program may not mount a small disk");
+        eprintln!("skipped: this program may not mount a small disk");
         return;
     }
     let outcome = std::panic::catch_unwind(|| fill(&disk));

@@ -148,13 +148,13 @@ fn rows(connection: &Connection, entries: &[Entry], faults: &mut Vec<Broken>) ->
         .collect();
     // The latest entry of a row says what it must be.
     let mut said: BTreeMap<Row, &Entry> = BTreeMap::new();
+    let mut found: BTreeSet<(u64, String)> = BTreeSet::new();
     for entry in entries {
         let Some(row) = Row::of(entry) else { continue };
         // Of an answer that is made to seem unfinished again, the next opening says that it ended, in good faith.
         if let (Some(before), Row::Answer(id)) = (said.insert(row, entry), row) {
             let seq = entry.seq;
-            let what = format!("answer {id} ended twice, at entries {} and {seq}", before.seq);
-            faults.push(Broken { seq, what });
+            found.insert((seq, format!("answer {id} ended twice, at entries {} and {seq}", before.seq)));
         }
     }
     for (row, entry) in &said {
@@ -168,10 +168,9 @@ fn rows(connection: &Connection, entries: &[Entry], faults: &mut Vec<Broken>) ->
             Some(digest) if digest == entry.digest => continue,
             Some(_) => format!("{} was changed after entry {seq}", row.name()),
         };
-        if !faults.iter().any(|fault| fault.what == what) {
-            faults.push(Broken { seq, what });
-        }
+        found.insert((seq, what));
     }
+    faults.extend(found.into_iter().map(|(seq, what)| Broken { seq, what }));
     let ids = |query: &str| -> Outcome<Vec<i64>> {
         let mut query = connection.prepare(query)?;
         let ids = query.query_map([], |row| row.get(0))?;
@@ -211,7 +210,7 @@ fn pictures(connection: &Connection, faults: &mut Vec<Broken>) -> Outcome<()> {
     while let Some(row) = rows.next()? {
         let hash: String = row.get(0)?;
         let pixels = picture::decode(row.get_ref(1)?.as_blob().unwrap_or_default());
-        if !pixels.is_some_and(|pixels| picture::hash(&pixels).0 == hash) {
+        if pixels.is_none_or(|pixels| picture::hash(&pixels).0 != hash) {
             faults.push(Broken { seq: 0, what: format!("picture {} was changed", short(&hash)) });
         }
     }

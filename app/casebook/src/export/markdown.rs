@@ -13,19 +13,24 @@ use crate::chat::{Answer, Turn};
 pub(super) fn write(case: &Case) -> String {
     let shown = case.chat.shown();
     let mut out = format!("# {}\n\n", line(&phrase::title(case)));
-    out += &format!("> **{}**\n\n", line(&case.labels.notice));
-    out += &format!("{}\n", line(&phrase::summary(case, shown.len())));
+    add(&mut out, format_args!("> **{}**\n\n", line(&case.labels.notice)));
+    add(&mut out, format_args!("{}\n", line(&phrase::summary(case, shown.len()))));
     let mut n_figure = 0;
     for (turn_idx, turn) in shown.iter().enumerate() {
         let heading = fill(&case.labels.question, &[("n", &(turn_idx + 1).to_string())]);
-        out += &format!("\n## {} · {}\n\n", line(&heading), phrase::minute(&turn.at));
+        add(&mut out, format_args!("\n## {} · {}\n\n", line(&heading), phrase::minute(&turn.at)));
         question(&mut out, case, turn, &mut n_figure);
         if let Some(given) = turn.shown() {
             answer(&mut out, case, turn, given);
         }
     }
-    out += &format!("\n---\n\n{}\n", line(&phrase::audit(case)));
+    add(&mut out, format_args!("\n---\n\n{}\n", line(&phrase::audit(case))));
     out
+}
+
+/// Puts words behind others, which cannot fail.
+fn add(out: &mut String, words: std::fmt::Arguments<'_>) {
+    let _ = out.write_fmt(words);
 }
 
 fn question(out: &mut String, case: &Case, turn: &Turn, n_figure: &mut usize) {
@@ -35,35 +40,38 @@ fn question(out: &mut String, case: &Case, turn: &Turn, n_figure: &mut usize) {
         let figure = fill(&labels.figure, &[("n", &n_figure.to_string())]);
         match case.place(&image.hash) {
             Some(file) => {
-                *out += &format!("![{}](<{}>)\n\n", line(&figure), file.replace(['<', '>', '\n'], "_"))
+                add(out, format_args!("![{}](<{}>)\n\n", line(&figure), file.replace(['<', '>', '\n'], "_")));
             }
-            None => *out += &format!("*({})*\n\n", line(&labels.picture_left_out)),
+            None => add(out, format_args!("*({})*\n\n", line(&labels.picture_left_out))),
         }
         let (extent, origin) = (phrase::extent(image, labels), phrase::origin(image, labels));
-        *out += &format!("*{}: {} · {}*\n\n", line(&figure), line(&extent), line(&origin));
+        add(out, format_args!("*{}: {} · {}*\n\n", line(&figure), line(&extent), line(&origin)));
     }
     if let Some(system) = turn.system.as_ref().filter(|system| !system.trim().is_empty()) {
-        *out += &format!("*{}:*\n\n{}\n\n", line(&labels.instructions), quoted(system));
+        add(out, format_args!("*{}:*\n\n{}\n\n", line(&labels.instructions), quoted(system)));
     }
-    *out += &format!("**{}**\n", strong(&turn.question));
+    add(out, format_args!("**{}**\n", strong(&turn.question)));
     let probabilities = turn.shown().and_then(|answer| answer.option_probabilities.as_deref());
     match probabilities.filter(|values| values.len() == turn.choices.len() && !values.is_empty()) {
         Some(values) => {
-            *out += &format!(
-                "\n| | {} | {} |\n|---|---|---:|\n",
-                line(&labels.options),
-                line(&labels.probabilities)
+            add(
+                out,
+                format_args!(
+                    "\n| | {} | {} |\n|---|---|---:|\n",
+                    line(&labels.options),
+                    line(&labels.probabilities)
+                ),
             );
             for (choice_idx, (choice, value)) in turn.choices.iter().zip(values).enumerate() {
                 let share = f64::from(*value) * 100.0;
                 let cell = line(choice).replace('|', "\\|");
-                let _ = writeln!(out, "| {} | {cell} | {share:.1} % |", phrase::letter(choice_idx));
+                add(out, format_args!("| {} | {cell} | {share:.1} % |\n", phrase::letter(choice_idx)));
             }
         }
         None if !turn.choices.is_empty() => {
             *out += "\n";
             for (choice_idx, choice) in turn.choices.iter().enumerate() {
-                let _ = writeln!(out, "- {}. {}", phrase::letter(choice_idx), line(choice));
+                add(out, format_args!("- {}. {}\n", phrase::letter(choice_idx), line(choice)));
             }
         }
         None => {}
@@ -74,20 +82,23 @@ fn answer(out: &mut String, case: &Case, turn: &Turn, answer: &Answer) {
     let labels = &case.labels;
     if !answer.reasoning.trim().is_empty() {
         let heading = line(&phrase::reasoning(answer, labels));
-        *out += &format!(
-            "\n<details><summary>{heading}</summary>\n\n{}\n\n</details>\n",
-            quoted(&answer.reasoning)
+        add(
+            out,
+            format_args!(
+                "\n<details><summary>{heading}</summary>\n\n{}\n\n</details>\n",
+                quoted(&answer.reasoning)
+            ),
         );
     }
     let version = phrase::version(turn, answer, labels).map(|version| format!(" ({})", line(&version)));
-    *out += &format!("\n### {}{}\n\n", line(&labels.answer), version.unwrap_or_default());
-    *out += &format!("{}\n", quoted(phrase::words(answer, labels)));
+    add(out, format_args!("\n### {}{}\n\n", line(&labels.answer), version.unwrap_or_default()));
+    add(out, format_args!("{}\n", quoted(phrase::words(answer, labels))));
     if let Some(caveat) = phrase::caveat(answer, labels) {
-        *out += &format!("\n*{}*\n", line(&caveat));
+        add(out, format_args!("\n*{}*\n", line(&caveat)));
     }
     *out += "\n";
     for (name, words) in phrase::provenance(answer, labels, phrase::HashLength::Whole) {
-        let _ = writeln!(out, "- {}: {}", line(&name), line(&words));
+        add(out, format_args!("- {}: {}\n", line(&name), line(&words)));
     }
 }
 

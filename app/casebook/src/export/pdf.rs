@@ -455,6 +455,13 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn same(size_pt: [f32; 2], expected: [f32; 2]) {
+        assert!(
+            size_pt.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-3),
+            "{size_pt:?} is not {expected:?}"
+        );
+    }
+
     #[test]
     fn lengths_are_round_and_pictures_fit() {
         for (most, expected) in
@@ -462,9 +469,9 @@ mod tests {
         {
             assert!((round_length(most) - expected).abs() < 1e-9, "{most}: {}", round_length(most));
         }
-        assert_eq!(fitted([1000, 500], [330.0, 250.0]), [330.0, 165.0]);
-        assert_eq!(fitted([100, 100], [330.0, 250.0]), [100.0, 100.0]);
-        assert_eq!(fitted([100_000, 1], [330.0, 250.0]), [330.0, 8.0]);
-        assert_eq!(fitted([0, 0], [330.0, 250.0]), [8.0, 8.0]);
+        same(fitted([1000, 500], [330.0, 250.0]), [330.0, 165.0]);
+        same(fitted([100, 100], [330.0, 250.0]), [100.0, 100.0]);
+        same(fitted([100_000, 1], [330.0, 250.0]), [330.0, 8.0]);
+        same(fitted([0, 0], [330.0, 250.0]), [8.0, 8.0]);
     }
 }
