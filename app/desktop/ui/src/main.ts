@@ -68,5 +68,9 @@ async function start(): Promise<void> {
   await openPaths(startup.files.map((file) => file.path));
 }
 
+// The web view's own menu offers to load the page anew, which is no part of the program; in fields it helps to write.
+document.addEventListener("contextmenu", (event) => {
+  if (!(event.target instanceof Element && event.target.closest("input, textarea"))) event.preventDefault();
+});
 window.addEventListener("unhandledrejection", (event) => showError(event.reason));
 start().catch(showError);

@@ -29,7 +29,9 @@ export function beginMenu(): void {
       if (command.keys[0] !== undefined) item.append(makeKeys(command.keys[0]));
       group.append(item);
     }
-    menu.replaceChildren(...groups.values());
+    const columns = make("div", "menu-columns");
+    columns.append(...groups.values());
+    menu.replaceChildren(columns);
   };
   button.addEventListener("click", () => {
     if (menu.matches(":popover-open")) return menu.hidePopover();

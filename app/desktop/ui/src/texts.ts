@@ -53,6 +53,11 @@ export async function changeLanguage(to: string): Promise<void> {
   useTexts(await invoke<TextsDto>("texts", { language: to }));
 }
 
+/** A number as the language writes it, without zeros that say nothing. */
+export function tidy(value: number, digits: number): string {
+  return value.toLocaleString(code === "zh" ? "zh-CN" : "en-GB", { maximumFractionDigits: digits });
+}
+
 /** A number as the language writes it. */
 export function number(value: number, digits = 0): string {
   return value.toLocaleString(code === "zh" ? "zh-CN" : "en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits });

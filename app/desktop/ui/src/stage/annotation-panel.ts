@@ -2,7 +2,7 @@
 // is on the disk.
 
 import { commands } from "../commands";
-import { element, make, makeButton, makeIcon, openDialog } from "../dom";
+import { debounce, element, make, makeButton, makeIcon, openDialog } from "../dom";
 import { number, onLanguage, text } from "../texts";
 import type { ClassDto } from "../wire";
 import { boundsOf, colorOf, marks, nameOf, type Mark } from "./marks";
@@ -11,6 +11,8 @@ import { stage } from "./stage";
 import { view } from "./view";
 
 const panel = element("panel-annotations");
+/** A pause in writing after which the words are kept. */
+const WRITE_MS = 500;
 let drawn: ClassDto | null = null;
 let filter = "";
 let ofClass = "";
@@ -189,11 +191,17 @@ function drawDetail(): void {
   const title = make("input");
   title.value = dto.title;
   title.maxLength = 200;
-  title.addEventListener("change", () => void marks.change(dto.id, { title: title.value.trim() }));
   const note = make("textarea");
   note.rows = 3;
   note.value = dto.note;
-  note.addEventListener("change", () => void marks.change(dto.id, { note: note.value.trim() }));
+  // Kept while one writes: a pause is enough, and nothing is lost with the window.
+  const write = debounce(WRITE_MS, () => {
+    const now = marks.get(dto.id)?.dto;
+    const words = { title: title.value.trim(), note: note.value.trim() };
+    if (now && (now.title !== words.title || now.note !== words.note)) void marks.change(dto.id, words);
+  });
+  for (const event of ["input", "change"]) title.addEventListener(event, write);
+  for (const event of ["input", "change"]) note.addEventListener(event, write);
   const row = make("div", "detail-row");
   row.append(field("annotations.class", of), field("annotations.color", color));
   const foot = make("div", "detail-foot");

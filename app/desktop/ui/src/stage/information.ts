@@ -6,7 +6,7 @@ import { invoke } from "@tauri-apps/api/core";
 import { commands } from "../commands";
 import { make, makeButton, makeIcon, openDialog } from "../dom";
 import { trying } from "../notice";
-import { number, text } from "../texts";
+import { number, text, tidy } from "../texts";
 import type { AssociatedDto, InformationDto, PropertyDto, SlideDto } from "../wire";
 import { length } from "./scale";
 import { stage } from "./stage";
@@ -19,8 +19,8 @@ function facts(slide: SlideDto): HTMLElement {
   const size = `${number(slide.width_px)} × ${number(slide.height_px)} px`;
   add("information.size", slide.mpp === null ? size : `${size} · ${length(slide, slide.width_px)} × ${length(slide, slide.height_px)}`);
   const typed = slide.mpp !== null && slide.mpp !== slide.file_mpp;
-  add("information.scale", slide.mpp === null ? text("information.no-scale") : `${number(slide.mpp, 4)} µm/px${typed ? ` · ${text("information.typed")}` : ""}`);
-  add("information.magnification", slide.magnification === null ? text("information.unknown") : `${number(slide.magnification, slide.magnification % 1 === 0 ? 0 : 1)}×`);
+  add("information.scale", slide.mpp === null ? text("information.no-scale") : `${tidy(slide.mpp, 4)} µm/px${typed ? ` · ${text("information.typed")}` : ""}`);
+  add("information.magnification", slide.magnification === null ? text("information.unknown") : `${tidy(slide.magnification, 1)}×`);
   add("information.id", slide.id);
   return list;
 }
@@ -36,8 +36,8 @@ function levels(slide: SlideDto): HTMLElement {
   table.append(head);
   slide.levels.forEach((level, at) => {
     const row = make("tr");
-    const power = slide.magnification === null ? "" : `${number(slide.magnification / level.downsample, 2)}×`;
-    const scale = slide.mpp === null ? `1 : ${number(level.downsample, 1)}` : `${number(slide.mpp * level.downsample, 3)} µm/px`;
+    const power = slide.magnification === null ? "" : `${tidy(slide.magnification / level.downsample, 2)}×`;
+    const scale = slide.mpp === null ? `1 : ${tidy(level.downsample, 1)}` : `${tidy(slide.mpp * level.downsample, 3)} µm/px`;
     for (const cell of [String(at), `${number(level.width_px)} × ${number(level.height_px)} px`, scale, power]) row.append(make("td", "", cell));
     table.append(row);
   });

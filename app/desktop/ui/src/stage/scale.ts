@@ -5,7 +5,7 @@ import { invoke } from "@tauri-apps/api/core";
 import { commands } from "../commands";
 import { arrowKeys, element, make, makeButton, makeIcon, openDialog } from "../dom";
 import { trying } from "../notice";
-import { number, onLanguage, text } from "../texts";
+import { number, onLanguage, text, tidy } from "../texts";
 import type { SlideDto } from "../wire";
 import { stage, tabbing } from "./stage";
 import { view, type Point } from "./view";
@@ -79,12 +79,12 @@ function buildMenu(slide: SlideDto): void {
     const at = level(preset.downsample);
     const scale = slide.mpp === null ? "" : ` · ${number(slide.mpp * preset.downsample, 2)} µm/px`;
     const note = at >= 0 ? text("zoom.level", { n: at }) : preset.downsample < 0.98 ? text("zoom.empty") : "";
-    item(`${number(preset.magnification, preset.magnification % 1 === 0 ? 0 : preset.magnification === 1.25 ? 2 : 1)}×`, size(preset.width_px, preset.height_px) + scale, note, commands.key(`magnify-${name}`), () => view.setZoom(1 / preset.downsample));
+    item(`${tidy(preset.magnification, 2)}×`, size(preset.width_px, preset.height_px) + scale, note, commands.key(`magnify-${name}`), () => view.setZoom(1 / preset.downsample));
   }
   if (slide.presets.length === 0) {
-    for (const each of slide.levels) item(`${number(100 / each.downsample, each.downsample > 20 ? 1 : 0)} %`, size(each.width_px, each.height_px), text("zoom.level", { n: slide.levels.indexOf(each) }), "", () => view.setZoom(1 / each.downsample));
+    for (const each of slide.levels) item(`${tidy(100 / each.downsample, 1)} %`, size(each.width_px, each.height_px), text("zoom.level", { n: slide.levels.indexOf(each) }), "", () => view.setZoom(1 / each.downsample));
   }
-  item(text("command.set-scale"), "", slide.mpp === null ? text("information.no-scale") : `${number(slide.mpp, 4)} µm/px`, "", () => commands.run("set-scale"));
+  item(text("command.set-scale"), "", slide.mpp === null ? text("information.no-scale") : `${tidy(slide.mpp, 4)} µm/px`, "", () => commands.run("set-scale"));
 }
 
 /** States the scale of a slide that has none, or a wrong one. */
@@ -98,7 +98,7 @@ function askScale(slide: SlideDto): void {
   input.value = slide.mpp === null ? "" : String(slide.mpp);
   const label = make("label", "field", text("scale.um-per-px"));
   label.append(input);
-  const said = make("p", "quiet small", slide.file_mpp === null ? text("scale.file-none") : text("scale.file", { scale: number(slide.file_mpp, 4) }));
+  const said = make("p", "quiet small", slide.file_mpp === null ? text("scale.file-none") : text("scale.file", { scale: tidy(slide.file_mpp, 4) }));
   const state = async (um_per_px: number | null) => {
     const stated = await trying(() => invoke<SlideDto>("state_scale", { slide: slide.handle, umPerPx: um_per_px }));
     if (!stated) return;

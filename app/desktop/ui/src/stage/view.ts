@@ -32,6 +32,8 @@ class View {
   private look = NEUTRAL_LOOK;
   private moved = false;
   private heat: OpenSeadragon.TiledImage | null = null;
+  /** The slide in its looks, the newest on top; the lower ones go when it is whole. */
+  private pictures: OpenSeadragon.TiledImage[] = [];
   private readonly onFrameCalls: (() => void)[] = [];
   private readonly onSettledCalls: (() => void)[] = [];
   /** Called once for a slide when a part of it cannot be read. */
@@ -101,6 +103,7 @@ class View {
     element("viewer").dataset.handle = slide.handle;
     this.look = look;
     this.heat = null;
+    this.pictures = [];
     this.moved = placement !== null;
     // Without a size the viewer computes a scale of nothing, and stays there.
     while (element("viewer").clientWidth < 2 || element("viewer").clientHeight < 2) {
@@ -134,18 +137,23 @@ class View {
   setLook(look: string): void {
     if (!this.slide || look === this.look) return;
     this.look = look;
-    const old = this.viewer.world.getItemAt(0);
+    const slide = this.slide;
+    if (this.pictures.length === 0) this.pictures = [this.viewer.world.getItemAt(0)].filter(Boolean);
     this.viewer.addTiledImage({
       tileSource: this.tileSource() as unknown as string,
       width: 1,
-      index: old ? 1 : 0,
+      index: this.pictures.length,
       success: (event) => {
         const fresh = (event as unknown as { item: OpenSeadragon.TiledImage }).item;
-        const end = () => {
-          if (old && this.viewer.world.getIndexOfItem(old) >= 0) this.viewer.world.removeItem(old);
-        };
-        if (fresh.getFullyLoaded()) end();
-        else fresh.addOnceHandler("fully-loaded-change", end);
+        // Sliders are faster than tiles: what is no longer wanted does not stay.
+        if (this.slide !== slide || this.look !== look) return this.viewer.world.removeItem(fresh);
+        this.pictures.push(fresh);
+        fresh.addHandler("fully-loaded-change", () => {
+          const below = this.pictures.slice(0, this.pictures.indexOf(fresh));
+          if (!fresh.getFullyLoaded() || below.length === 0) return;
+          this.pictures = this.pictures.slice(below.length);
+          for (const old of below) this.viewer.world.removeItem(old);
+        });
       },
     });
   }
