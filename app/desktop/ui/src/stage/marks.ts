@@ -13,12 +13,17 @@ import type { Point } from "./view";
 /** Colour of what has neither a class nor a colour of its own, as `PLAIN_COLOR` of Rust. */
 const PLAIN: [number, number, number] = [220, 40, 40];
 
+/** Corners of an outline that is drawn small. */
+const COARSE = 12;
+
 export interface Mark {
   dto: AnnotationDto;
   /** Left, top, right, bottom in base pixels. */
   box: [number, number, number, number];
   /** Outline in base pixels; none for a point. */
   path: Path2D | null;
+  /** The outline with few corners, for when it is small; none where it has few. */
+  coarse: Path2D | null;
 }
 
 export type SaveState = "saved" | "saving" | "failed";
@@ -131,6 +136,14 @@ export function pathOf(shape: ShapeDto, holes: Point[][] = []): Path2D {
   return path;
 }
 
+/** Every so manieth corner of an outline, a dozen at most. */
+function coarsePath(shape: ShapeDto): Path2D | null {
+  if (shape.kind === "point" || shape.kind === "rectangle" || shape.points.length <= COARSE) return null;
+  const step = shape.points.length / COARSE;
+  const points = Array.from({ length: COARSE }, (_, at) => shape.points[Math.floor(at * step)] as Point);
+  return pathOf({ ...shape, points });
+}
+
 export function boxOf(points: Point[]): [number, number, number, number] {
   let box: [number, number, number, number] = [Infinity, Infinity, -Infinity, -Infinity];
   for (const [x, y] of points) box = [Math.min(box[0], x), Math.min(box[1], y), Math.max(box[2], x), Math.max(box[3], y)];
@@ -164,7 +177,7 @@ function tellStage(): void {
 function take(news: AnnotationsDto): void {
   for (const dto of news.changed) {
     const path = dto.shape.kind === "point" ? null : pathOf(dto.shape, dto.holes);
-    all.set(dto.id, { dto, box: boxOf(pointsOf(dto.shape)), path });
+    all.set(dto.id, { dto, box: boxOf(pointsOf(dto.shape)), path, coarse: coarsePath(dto.shape) });
   }
   for (const id of news.removed) all.delete(id);
   if (selected !== null && !all.has(selected)) selected = null;

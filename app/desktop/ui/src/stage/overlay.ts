@@ -21,6 +21,9 @@ export interface Sketch {
 const MOST_HANDLES = 120;
 /** From so many in view on, outlines are drawn without their halo. */
 const MANY = 300;
+/** Among many, what is smaller than this is a dot, or has few corners. */
+const TINY_PX = 4;
+const SMALL_PX = 40;
 export const HANDLE_PX = 5;
 
 let canvas: HTMLCanvasElement;
@@ -167,23 +170,35 @@ function inView(path: Path2D, [a, b, c, d, e, f]: Affine): Path2D {
   return moved;
 }
 
-/** Draws many annotations in few strokes: one for each colour, without halos. */
+/**
+ * Draws many annotations plainly: no halo, no fill, corners cut off (round ones cost twice as much), and small ones
+ * with few corners. Putting them into one path would take longer: overlaps are then worked out across all of them.
+ */
 function drawMany(context: CanvasRenderingContext2D, affine: Affine, many: Mark[]): void {
   const [a, b, c, d, e, f] = affine;
   const matrix = new DOMMatrix([a, b, c, d, e, f]);
-  const colors = new Map<string, { color: [number, number, number]; path: Path2D }>();
+  const zoom = view.zoom();
+  context.lineJoin = "bevel";
+  context.lineCap = "butt";
+  context.lineWidth = 2;
   for (const mark of many) {
     const color = colorOf(mark.dto);
-    const batch = colors.get(color.join()) ?? { color, path: new Path2D() };
-    colors.set(color.join(), batch);
-    if (mark.path) batch.path.addPath(mark.path, matrix);
-    else drawPoint(context, ...toView(affine, pointsOf(mark.dto.shape)[0] as Point), color, mark.dto.id === hovered);
+    const size_px = Math.max(mark.box[2] - mark.box[0], mark.box[3] - mark.box[1]) * zoom;
+    if (!mark.path) {
+      drawPoint(context, ...toView(affine, pointsOf(mark.dto.shape)[0] as Point), color, false);
+    } else if (size_px < TINY_PX) {
+      context.fillStyle = `rgb(${color.join(" ")})`;
+      const [x, y] = toView(affine, [(mark.box[0] + mark.box[2]) / 2, (mark.box[1] + mark.box[3]) / 2]);
+      context.fillRect(x - 1.5, y - 1.5, 3, 3);
+    } else {
+      const moved = new Path2D();
+      moved.addPath(size_px < SMALL_PX ? (mark.coarse ?? mark.path) : mark.path, matrix);
+      context.strokeStyle = `rgb(${color.join(" ")})`;
+      context.stroke(moved);
+    }
   }
-  for (const { color, path } of colors.values()) {
-    context.strokeStyle = `rgb(${color.join(" ")})`;
-    context.lineWidth = 2;
-    context.stroke(path);
-  }
+  context.lineJoin = "round";
+  context.lineCap = "round";
   const under = hovered === null ? undefined : many.find((mark) => mark.dto.id === hovered);
   if (under) drawMark(context, affine, under, "hovered");
 }
