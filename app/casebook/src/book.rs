@@ -86,6 +86,19 @@ impl CaseBook {
         outcome.map_err(|trouble| self.told(trouble))
     }
 
+    /// Reads for long, all from one moment, through a connection of its own: whoever answers meanwhile is not held up.
+    pub(crate) fn reading_aside<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Outcome<T>,
+    ) -> Result<T, CaseError> {
+        let outcome = (|| {
+            let mut connection = crate::open::connect(&self.path)?;
+            let transaction = connection.transaction()?;
+            read(&transaction)
+        })();
+        outcome.map_err(|trouble| self.told(trouble))
+    }
+
     /// Changes all or nothing, then writes down in the second place how long the audit trail is.
     pub(crate) fn writing<T>(
         &self,
@@ -101,6 +114,17 @@ impl CaseBook {
         let value = outcome.map_err(|trouble| self.told(trouble))?;
         audit::keep_head(&self.path, &inner.connection);
         Ok(value)
+    }
+
+    /// Refuses to write a document or a copy over the book itself.
+    pub(crate) fn spare(&self, path: &Path) -> Result<(), CaseError> {
+        let same = path == self.path
+            || path.canonicalize().is_ok_and(|path| self.path.canonicalize().is_ok_and(|book| book == path));
+        if same {
+            Err(CaseError::Misplaced("that is the case book itself: choose another name"))
+        } else {
+            Ok(())
+        }
     }
 
     /// The error for the caller; damage is also marked beside the file, so that the next opening looks at all of it.

@@ -149,6 +149,7 @@ impl CaseBook {
         options: &ExportOptions,
         path: &Path,
     ) -> Result<Exported, CaseError> {
+        self.spare(path)?;
         let case = self.reading(|connection| {
             let whole = read::whole(connection, chat)?;
             let mut pixels = BTreeMap::new();

@@ -273,27 +273,32 @@ impl CaseBook {
 
     /// Writes a whole copy, which opens and verifies by itself.
     pub fn backup_to(&self, path: &Path) -> Result<(), CaseError> {
-        let mut inner = self.lock();
-        self.writing(&mut inner, |transaction| {
+        self.spare(path)?;
+        self.writing(&mut self.lock(), |transaction| {
             audit::append(transaction, Action::BackedUp, Subject::default(), None, json!({}))
         })?;
         let unfinished = crate::open::beside(path, "unfinished");
         let _ = std::fs::remove_file(&unfinished);
         crate::open::create_private(&unfinished)?;
-        let copied = (|| {
+        let copied = (|| -> Outcome<_> {
+            // Of its own, so that whoever answers meanwhile is not held up.
+            let source = crate::open::connect(&self.path)?;
             let mut copy = Connection::open(&unfinished)?;
-            let backup = rusqlite::backup::Backup::new(&inner.connection, &mut copy)?;
-            backup.run_to_completion(1024, Duration::ZERO, None)?;
+            let backup = rusqlite::backup::Backup::new(&source, &mut copy)?;
+            // In one step: in several, each change by somebody else would begin it anew.
+            backup.run_to_completion(i32::MAX, Duration::ZERO, None)?;
             drop(backup);
             copy.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
-            copy.close().map_err(|(_, error)| error)
+            let head = audit::last(&copy)?;
+            copy.close().map_err(|(_, error)| error)?;
+            Ok(head)
         })();
-        if let Err(error) = copied {
+        let head = copied.map_err(|trouble| {
             let _ = std::fs::remove_file(&unfinished);
-            return Err(self.told(error.into()));
-        }
+            self.told(trouble)
+        })?;
         std::fs::rename(&unfinished, path).map_err(at(path))?;
-        audit::write_head(path, audit::last(&inner.connection).map_err(|trouble| self.told(trouble))?);
+        audit::write_head(path, head);
         Ok(())
     }
 }

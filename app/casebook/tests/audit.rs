@@ -239,6 +239,7 @@ fn a_copy_verifies_by_itself() {
     assert_eq!(other.audit().unwrap(), last);
     assert_eq!(other.verify().unwrap(), book.verify().unwrap());
     assert!(book.backup_to(&folder.path().join("nowhere/copy.sqlite")).is_err());
+    assert!(book.backup_to(&path).unwrap_err().to_string().contains("the case book itself"));
     // Again over the old copy.
     drop(other);
     book.backup_to(&copy).unwrap();

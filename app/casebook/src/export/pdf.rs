@@ -189,7 +189,6 @@ impl Writer<'_> {
             if drawn { fitted(image.size_px, [*width_pt, most_height_pt]) } else { [*width_pt, 26.0] }
         });
         let sizes: Vec<[f32; 2]> = heights.collect();
-        let row_height_pt = sizes.iter().map(|size| size[1]).fold(0.0, f32::max);
         for ((image, left, _), [width_pt, height_pt]) in places.iter().zip(sizes) {
             self.n_figure += 1;
             let rect = [*left, 0.0, width_pt, height_pt];
@@ -201,7 +200,7 @@ impl Writer<'_> {
                 let words = self.typesetter.line(&labels.picture_left_out, CAPTION);
                 piece.mark_line(left + 9.0, (height_pt - words.height_pt) / 2.0, &words);
             }
-            let mut top = row_height_pt + 5.0;
+            let mut top = height_pt + 5.0;
             let figure = fill(&labels.figure, &[("n", &self.n_figure.to_string())]);
             let figure = self.typesetter.line(&format!("{figure}  "), CAPTION_BOLD);
             let first_width_pt = caption_width_pt - figure.width_pt - 4.0;

@@ -29,6 +29,9 @@ const FAMILIES: [&str; 13] = [
     "Ubuntu",
 ];
 
+/// The middle of a letter is this far above where it stands, as a share of its size.
+const CENTRE: f32 = 0.35;
+
 /// How heavy letters are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Weight {
@@ -207,7 +210,8 @@ impl Typesetter {
                 runs,
                 width_pt: layout.line_w,
                 height_pt: layout.line_height,
-                baseline_pt: layout.line_y - layout.line_top,
+                // Of the style, not of the fonts: words of two scripts beside each other stand on one line.
+                baseline_pt: style.size_pt * (style.leading / 2.0 + CENTRE),
             });
         }
         for run in lines.iter().flat_map(|line| &line.runs) {
