@@ -136,11 +136,13 @@ fn software_vulkan() -> Option<PathBuf> {
     })
 }
 
-/// Speed of this machine beside the peers that are found on it: of answering, or of training where the first
-/// argument says so.
+/// Speed of this machine beside the peers that are found on it: of answering, or of what the first argument says.
 pub(crate) fn bench(args: &[String]) -> Result<(), String> {
-    if let Some(("train", args)) = args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        return bench_train(args);
+    match args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        Some(("train", args)) => return bench_train(args),
+        Some(("search", args)) => return bench_search(args),
+        Some(("index", args)) => return bench_index(args),
+        _ => {}
     }
     let eosin = build()?;
     step(
@@ -151,11 +153,29 @@ pub(crate) fn bench(args: &[String]) -> Result<(), String> {
 
 /// Training steps beside `PyTorch`'s.
 fn bench_train(args: &[String]) -> Result<(), String> {
+    let program = bench_program("train")?;
+    let script = root().join("tests/bench/train_peers.py");
+    step("bench train", Command::new("python3").arg(script).args(["--eosin", &program]).args(args))
+}
+
+/// Searches among vectors, by time and by recall.
+fn bench_search(args: &[String]) -> Result<(), String> {
+    step("bench search", Command::new(bench_program("search")?).args(args))
+}
+
+/// Tiles a second of an indexing run beside ONNX Runtime's.
+fn bench_index(args: &[String]) -> Result<(), String> {
+    let eosin = build()?;
+    let script = root().join("tests/bench/index_peers.py");
+    step("bench index", Command::new("python3").arg(script).arg("--eosin").arg(eosin).args(args))
+}
+
+/// Builds a bench in the profile of everything else, so that nothing is compiled twice; cargo says where it lies.
+fn bench_program(name: &str) -> Result<String, String> {
     machine::prepare(Need::Build)?;
     eprintln!("xtask: build the bench");
-    // In the profile of everything else, so that nothing is compiled twice; cargo says where the program lies.
     let output =
-        cargo(&["build", "--workspace", "--bench", "train", "--message-format", "json-render-diagnostics"])
+        cargo(&["build", "--workspace", "--bench", name, "--message-format", "json-render-diagnostics"])
             .stderr(std::process::Stdio::inherit())
             .output()
             .map_err(|error| format!("build the bench: cannot start: {error}"))?;
@@ -166,10 +186,8 @@ fn bench_train(args: &[String]) -> Result<(), String> {
     let program = messages
         .lines()
         .filter(|line| line.contains("\"kind\":[\"bench\"]"))
-        .find_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next())
-        .ok_or("build the bench: cargo named no program")?;
-    let script = root().join("tests/bench/train_peers.py");
-    step("bench train", Command::new("python3").arg(script).args(["--eosin", program]).args(args))
+        .find_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next());
+    program.map(str::to_owned).ok_or_else(|| "build the bench: cargo named no program".to_owned())
 }
 
 /// Draws the window's main states.
