@@ -1,9 +1,10 @@
 //! Classes over a slide: probabilities of each tile, shares, a picture, rows for spreadsheets and programs.
 
+use std::fmt::Write as _;
+
 use eosin_core::{RgbTile, SlideId};
 use eosin_slide::Slide;
 use serde::Serialize;
-use std::fmt::Write as _;
 
 use crate::error::LibraryError;
 
@@ -48,6 +49,7 @@ pub struct Heatmap {
     /// µm per pixel as the model saw it, where known.
     pub um_per_px: Option<f64>,
     /// Row by row; none where there is no tissue or the tile cannot be read.
+    #[serde(skip)]
     pub probabilities: Vec<Option<Vec<f32>>>,
     /// Share of the tiles with tissue where each class is the most probable.
     pub shares: Vec<f32>,

@@ -241,3 +241,6 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T, LibraryError>) -> Resul
         Err(LibraryError::Panic { message: message.unwrap_or_else(|| "no message".to_owned()) })
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ mod heatmap;
 mod indexing;
 mod item;
 mod plan;
+mod postgres;
 mod scan;
 mod search;
 mod sqlite;
@@ -29,12 +30,13 @@ pub use classify::{CLASS_PROMPTS, ClassifyOptions, classify};
 pub use embed::{EmbedModel, EmbedState, EmbedWorker, Embeds};
 pub use eosin_session::embed::ClipSource;
 pub use error::LibraryError;
-pub use heatmap::{CLASS_COLOURS, Heatmap, HeatmapView};
+pub use heatmap::{CLASS_COLOURS, Heatmap, HeatmapTile, HeatmapView};
 pub use indexing::{AnnotationsOf, IndexOptions, IndexProgress, IndexState, Indexing, Skip, Tally};
 pub use item::{
     Entry, EntryDraft, EntryEnd, EntryId, EntryState, Filter, Hit, ItemId, ItemKind, LibraryStatus, ModelId,
     NewItem, NewSource, Opening, Place, Recipe, Source, SourceId, TagOwner,
 };
+pub use postgres::PostgresLibrary;
 pub use search::{Query, SearchOptions, Thumbnails, search, thumbnail};
 pub use sqlite::SqliteLibrary;
 pub use stain::Stain;

@@ -128,12 +128,10 @@ fn annotation_piece(annotation: &Annotation, base_px: [u32; 2], grid: &TileGrid)
     let place = Place { origin_base_px, size_px, downsample };
     let class = annotation.class.as_ref().map(|class| class.name.clone());
     let [x, y] = origin_base_px;
-    let key = format!(
-        "annotation {} {x},{y} {} {}",
-        annotation.id.0,
-        sides(&place),
-        class.as_deref().unwrap_or_default()
-    );
+    let name = class.as_deref().unwrap_or_default();
+    let mut key = format!("annotation {} {x},{y} {} {name}", annotation.id.0, sides(&place));
+    // Databases refuse some of them, and names come from files.
+    key.retain(|letter| !letter.is_control());
     Some(Piece { key, kind: ItemKind::Annotation, place, tags: class.into_iter().collect() })
 }
 

@@ -1,7 +1,7 @@
 //! From a question to what was found, and to its pictures.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use eosin_core::{Embedding, Mpp, Region, RegionScale, RgbTile};
@@ -10,6 +10,7 @@ use eosin_slide::Slide;
 use crate::embed::EmbedWorker;
 use crate::error::LibraryError;
 use crate::item::{Filter, Hit};
+use crate::scan::Found;
 use crate::store::Library;
 
 /// What is looked for.
@@ -123,7 +124,14 @@ const N_OPEN: usize = 4;
 /// Pictures of hits, with the last slides kept open between them.
 #[derive(Debug, Default)]
 pub struct Thumbnails {
-    open: Mutex<VecDeque<(PathBuf, Arc<Slide>)>>,
+    open: Mutex<VecDeque<OpenSlide>>,
+}
+
+/// A slide, and which file it was.
+#[derive(Debug)]
+struct OpenSlide {
+    found: Found,
+    slide: Arc<Slide>,
 }
 
 impl Thumbnails {
@@ -132,28 +140,23 @@ impl Thumbnails {
     /// # Errors
     /// As [`thumbnail`].
     pub fn of(&self, hit: &Hit, max_px: u32) -> Result<RgbTile, LibraryError> {
-        let slide = self.slide(&hit.path)?;
-        let outcome = read_hit(&slide, hit, max_px);
-        if outcome.is_err() {
-            // The file may be another one by now.
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.retain(|(path, _)| *path != hit.path);
-            drop(open);
-            return thumbnail(hit, max_px);
-        }
-        outcome
+        read_hit(&*self.slide(&hit.path)?, hit, max_px)
     }
 
     fn slide(&self, path: &Path) -> Result<Arc<Slide>, LibraryError> {
+        let io = |source| LibraryError::Io { path: path.to_owned(), source };
+        let found = Found::of(path.to_owned()).map_err(io)?;
         let lock = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, slide)) = lock().iter().find(|(own, _)| own == path) {
-            return Ok(slide.clone());
+        // The same file, not another under its name.
+        if let Some(open) = lock().iter().find(|open| open.found == found) {
+            return Ok(open.slide.clone());
         }
         // Not under the lock: other slides need not wait for this one.
         let slide = Arc::new(Slide::open(path)?);
         let mut open = lock();
+        open.retain(|open| open.found.path != path);
         open.truncate(N_OPEN - 1);
-        open.push_front((path.to_owned(), slide.clone()));
+        open.push_front(OpenSlide { found, slide: slide.clone() });
         Ok(slide)
     }
 }

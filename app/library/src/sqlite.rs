@@ -22,6 +22,7 @@ use crate::item::{
 };
 use crate::stain::Stain;
 use crate::store::{Library, clean_tags, path_text};
+pub(crate) use rows::stain_of;
 use rows::{floats_to_bytes, refused};
 
 /// The database's name in the folder.
@@ -534,3 +535,6 @@ fn insert_vector(tx: &Transaction<'_>, item: i64, values: &[f32]) -> Result<(), 
         .map_err(refused("add a vector"))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

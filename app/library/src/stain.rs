@@ -64,7 +64,7 @@ impl Stain {
             Self::Other
         } else if share(n_pink, n_colour) > 0.65 {
             Self::He
-        } else if share(n_pink, n_colour) < 0.1 && share(n_brown + n_blue, n_colour) > 0.5 {
+        } else if share(n_pink, n_colour) < 0.1 && share(n_brown + n_blue, n_colour) > 0.2 {
             Self::Ihc
         } else {
             Self::Other

@@ -13,6 +13,7 @@ use crate::item::{
     Entry, EntryDraft, EntryEnd, EntryId, Filter, Hit, ItemId, LibraryStatus, ModelId, NewItem, NewSource,
     Opening, Source, SourceId, TagOwner,
 };
+use crate::postgres::PostgresLibrary;
 use crate::sqlite::SqliteLibrary;
 use crate::stain::Stain;
 
@@ -105,7 +106,7 @@ pub trait Library: Send + Sync + std::fmt::Debug {
 pub fn open_library(place: &str, model: Option<&ModelId>) -> Result<Arc<dyn Library>, LibraryError> {
     let library: Arc<dyn Library> = if place.starts_with("postgres://") || place.starts_with("postgresql://")
     {
-        return Err(LibraryError::BadPlace { cause: "PostgreSQL is not built in yet".to_owned() });
+        Arc::new(PostgresLibrary::open(place)?)
     } else {
         Arc::new(SqliteLibrary::open(Path::new(place))?)
     };
@@ -120,12 +121,20 @@ pub(crate) fn path_text(path: &Path) -> Result<&str, LibraryError> {
     path.to_str().ok_or_else(|| LibraryError::NoText { path: path.to_owned() })
 }
 
-/// Tags as they are kept: trimmed, without empty ones, sorted, each once.
+/// Tags as they are kept: on one line, without empty ones, sorted, each once.
 pub(crate) fn clean_tags(tags: &[String]) -> Vec<String> {
     let mut tags: Vec<String> =
-        tags.iter().map(|tag| tag.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        tags.iter().map(|tag| clean_text(tag).split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     tags.retain(|tag| !tag.is_empty());
     tags.sort();
     tags.dedup();
     tags
 }
+
+/// Text without control characters, which some databases refuse.
+pub(crate) fn clean_text(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+#[cfg(test)]
+mod tests;

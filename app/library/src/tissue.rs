@@ -15,6 +15,9 @@ const COLOUR_BOUNDS: [u8; 2] = [12, 28];
 /// Bounds of the threshold on brightness, on a dark slide.
 const SIGNAL_BOUNDS: [u8; 2] = [15, 60];
 
+/// Share of signal around a pixel from which on it counts as tissue, on a dark slide.
+const SIGNAL_NEAR: f32 = 0.08;
+
 /// Tissue on the pixels of a small picture of a slide.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TissueMask {
@@ -33,17 +36,43 @@ impl TissueMask {
         let threshold = otsu(pixels.iter().filter(|px| dark || !is_pen(px)).map(measure)).clamp(low, high);
         let is_tissue = |px: &[u8; 3]| measure(px) > threshold && (dark || !is_pen(px));
 
+        let mask = Self::of_pixels(thumbnail.size_px(), pixels.iter().map(is_tissue));
+        if !dark {
+            return mask;
+        }
+        // Nuclei shine and what lies between them does not: tissue is also what has some of them near.
         let [width, height] = thumbnail.size_px();
-        let row_len = width as usize + 1;
-        let mut sums = vec![0; row_len * (height as usize + 1)];
-        for (y, row) in pixels.chunks_exact(width as usize).enumerate() {
+        let near = (0..height).flat_map(|y| (0..width).map(move |x| [x, y]));
+        let near = near.map(|at| mask.share_around(at) > SIGNAL_NEAR);
+        Self::of_pixels([width, height], near)
+    }
+
+    /// The mask of pixels, row by row.
+    fn of_pixels(size_px: [u32; 2], mut tissue: impl Iterator<Item = bool>) -> Self {
+        let row_len = size_px[0] as usize + 1;
+        let mut sums = vec![0; row_len * (size_px[1] as usize + 1)];
+        for y in 0..size_px[1] as usize {
             let mut n_in_row = 0;
-            for (x, px) in row.iter().enumerate() {
-                n_in_row += u32::from(is_tissue(px));
+            for x in 0..size_px[0] as usize {
+                n_in_row += u32::from(tissue.next() == Some(true));
                 sums[(y + 1) * row_len + x + 1] = sums[y * row_len + x + 1] + n_in_row;
             }
         }
-        Self { size_px: [width, height], sums }
+        Self { size_px, sums }
+    }
+
+    /// Share of tissue in a small square around a pixel.
+    fn share_around(&self, at: [u32; 2]) -> f32 {
+        const REACH: u32 = 4;
+        let first = at.map(|side| side.saturating_sub(REACH));
+        let end = [0, 1].map(|k| (at[k] + REACH + 1).min(self.size_px[k]));
+        self.count(first, end) as f32 / ((end[0] - first[0]) * (end[1] - first[1])) as f32
+    }
+
+    /// Tissue pixels from a corner to the one opposite, which is left out.
+    fn count(&self, first: [u32; 2], end: [u32; 2]) -> u32 {
+        let at = |x: u32, y: u32| self.sums[y as usize * (self.size_px[0] as usize + 1) + x as usize];
+        at(end[0], end[1]) + at(first[0], first[1]) - at(first[0], end[1]) - at(end[0], first[1])
     }
 
     /// Share of tissue of the whole.
@@ -55,15 +84,13 @@ impl TissueMask {
     pub fn share_of(&self, origin: [f64; 2], size: [f64; 2]) -> f32 {
         let edges = |k: usize| {
             let side_px = f64::from(self.size_px[k]);
-            let first = (origin[k] * side_px).floor().clamp(0.0, side_px - 1.0) as usize;
-            let end = ((origin[k] + size[k]) * side_px).ceil().clamp(0.0, side_px) as usize;
+            let first = (origin[k] * side_px).floor().clamp(0.0, side_px - 1.0) as u32;
+            let end = ((origin[k] + size[k]) * side_px).ceil().clamp(0.0, side_px) as u32;
             (first, end.max(first + 1))
         };
         let ((left, right), (top, bottom)) = (edges(0), edges(1));
-        let at = |x: usize, y: usize| self.sums[y * (self.size_px[0] as usize + 1) + x];
         // Sums of a whole picture fit, for a thumbnail has some million pixels.
-        let n_tissue = at(right, bottom) + at(left, top) - at(left, bottom) - at(right, top);
-        n_tissue as f32 / ((right - left) * (bottom - top)) as f32
+        self.count([left, top], [right, bottom]) as f32 / ((right - left) * (bottom - top)) as f32
     }
 }
 
@@ -165,7 +192,17 @@ mod tests {
         // Fluorescence: what shines.
         let dark = [3, 3, 5];
         check([dark, dark, [5, 5, 9], dark], [0.0; 4]);
-        check([dark, dark, dark, [9, 20, 55]], [0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn what_shines_and_its_surroundings_are_tissue() {
+        let dark = [3, 3, 5];
+        let mask = TissueMask::of(&fields([dark, dark, dark, [9, 20, 55]]));
+        assert!(
+            mask.share_of([0.75, 0.0], [0.25, 1.0]) > 0.99 && mask.share_of([0.0, 0.0], [0.5, 1.0]) < 0.01
+        );
+        let near = mask.share_of([0.5, 0.0], [0.25, 1.0]);
+        assert!((0.3..0.6).contains(&near), "{near}");
     }
 
     #[test]

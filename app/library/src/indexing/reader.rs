@@ -15,7 +15,7 @@ use crate::indexing::{IndexOptions, Shared, caught};
 use crate::item::{Entry, EntryDraft, EntryEnd, EntryId, EntryState, Source};
 use crate::plan::{Piece, plan, plan_hash};
 use crate::scan::{Found, scan};
-use crate::store::Library;
+use crate::store::{Library, clean_text};
 
 /// Tiles of a parcel.
 const N_TILE: usize = 32;
@@ -125,6 +125,8 @@ impl Reader {
             && entry.n_byte == found.n_byte
             && entry.modified_ns == found.modified_ns
             && entry.state != EntryState::Partial
+            // A bad file that was gone says anew what is wrong with it.
+            && (entry.state != EntryState::Vanished || entry.slide.is_some())
         {
             let annotations = entry.slide.as_ref().map_or_else(Vec::new, |slide| self.annotations(slide));
             if entry.plan_hash == hash_with(&annotations) {
@@ -254,5 +256,5 @@ fn reason(error: &LibraryError, path: &Path) -> String {
         LibraryError::Slide { source } => error_chain(source),
         error => error_chain(error),
     };
-    chain.replace(&format!(" {}", path.display()), "")
+    clean_text(&chain.replace(&format!(" {}", path.display()), ""))
 }
