@@ -71,7 +71,7 @@ fn mistakes_are_told_on_one_line() {
         let line = talk.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
         assert!(line.contains(expected), "{talk} does not say {expected}");
     };
-    check(&[], "required arguments");
+    check(&[], "nothing to embed");
     check(&["--model", &model()], "nothing to embed");
     check(&["--model", &model(), "--activation", "relu", &a], "relu");
     check(&["--model", "absent.pt", &a], "no such file");
@@ -80,4 +80,22 @@ fn mistakes_are_told_on_one_line() {
     check(&["--model", &model(), "absent.png"], "absent.png");
     check(&["--model", &model(), &merges], "merges.txt");
     check(&["--model", &merges, &a], "none of");
+}
+
+#[test]
+fn without_a_model_the_demonstration_answers_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, _, _] = write_files(folder.path());
+    let lines = |args: &[&str]| {
+        let output = eosin(args);
+        let talk = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{talk}");
+        assert!(talk.contains("eosin-demo-clip") && talk.contains("not for diagnosis"), "{talk}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Built in, and from its folder: the same model, by name and by numbers.
+    let built_in = lines(&[&a, "--text", "mucosa"]);
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/demo/clip").display().to_string();
+    assert_eq!(built_in, lines(&["--model", &demo, &a, "--text", "mucosa"]));
+    assert_eq!(built_in.lines().count(), 2);
 }

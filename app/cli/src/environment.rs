@@ -12,6 +12,10 @@ pub(crate) const MMPROJ: &str = "EOSIN_MMPROJ";
 pub(crate) const MAX_TOKENS: &str = "EOSIN_MAX_TOKENS";
 /// Settings file to read instead of the user's own.
 pub(crate) const CONFIG: &str = "EOSIN_CONFIG";
+/// CLIP model for embeddings, search and labels: a folder or one weight file.
+pub(crate) const CLIP: &str = "EOSIN_CLIP";
+/// Library of similar images: a name, a folder, or the address of a server.
+pub(crate) const LIBRARY: &str = "EOSIN_LIBRARY";
 
 /// Folder for everything the program keeps, instead of the user's own.
 pub(crate) const DATA: &str = "EOSIN_DATA";

@@ -51,6 +51,12 @@ enum Command {
     Ask(Box<command::ask::Args>),
     /// Turn pictures or words into CLIP embeddings
     Embed(command::embed::Args),
+    /// Fill a library of similar images, and say what is in it
+    Index(command::index::Args),
+    /// Find what looks like a picture, a region or words
+    Search(Box<command::search::Args>),
+    /// Say which of some named classes the tiles of a slide are most like
+    Classify(Box<command::classify::Args>),
     /// Look into slides: info, region, thumbnail, figure
     Slide(command::slide::Args),
     /// Bring annotations in and out as GeoJSON, and list them
@@ -79,6 +85,9 @@ fn main() {
         Command::Review(args) => command::review::run(args, &printer),
         Command::Ask(args) => command::ask::run(*args, &printer),
         Command::Embed(args) => command::embed::run(args, &printer),
+        Command::Index(args) => command::index::run(args, &printer),
+        Command::Search(args) => command::search::run(*args, &printer),
+        Command::Classify(args) => command::classify::run(*args, &printer),
         Command::Slide(args) => command::slide::run(args, &printer),
         Command::Annotate(args) => command::annotate::run(args, &printer),
         Command::Case(args) => command::case::run(args, &printer),

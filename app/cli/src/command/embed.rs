@@ -9,13 +9,15 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use eosin_core::{DeviceChoice, Embedding};
 use eosin_model::clip::Activation;
-use eosin_session::embed::{ClipBundle, ClipOptions, Embedder};
+use eosin_session::embed::{ClipBundle, ClipOptions, ClipSource, Embedder};
 
+use crate::environment;
 use crate::printer::{Printer, advised, told};
 use crate::settings::{ModelArgs, Settings};
 
 const EXAMPLES: &str = "\
 Examples:
+  eosin embed tile.png --against \"tumour\"                  with the demonstration CLIP
   eosin embed --model clip/ tile1.png tile2.png             one JSON line for each picture
   eosin embed --model clip/ --text \"benign colonic mucosa\"
   eosin embed --model clip/ tile.png --against \"tumour\" --against \"normal tissue\"
@@ -31,9 +33,9 @@ pub struct Args {
     /// Pictures to embed
     #[arg(value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// The CLIP model: a folder, or one weight file
+    /// The CLIP model: a folder, or one weight file; EOSIN_CLIP, else the demonstration
     #[arg(long, short)]
-    model: PathBuf,
+    model: Option<PathBuf>,
     /// A text to embed; may be given several times
     #[arg(long, short, value_name = "TEXT")]
     text: Vec<String>,
@@ -64,8 +66,13 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
     }
     let activation = args.activation.as_deref().map(str::parse::<Activation>).transpose().map_err(told)?;
     let options = ClipOptions { activation, tokenizer: args.tokenizer };
-    let bundle = ClipBundle::open_with(&args.model, &options).map_err(told)?;
+    let path = args.model.or_else(|| environment::read(environment::CLIP).map(PathBuf::from));
+    let source = path.map_or(ClipSource::Demo, ClipSource::Path);
+    let bundle = ClipBundle::open_source_with(&source, &options).map_err(told)?;
     printer.say(bundle.summary());
+    if let Some(notice) = bundle.notice() {
+        printer.say(format!("{}: {notice}", bundle.name()));
+    }
     let settings = Settings::load(&ModelArgs { device: args.device, ..ModelArgs::default() })?;
     let embedder = bundle.load(settings.device.value).map_err(told)?;
     printer.say(format!("computing on {}", embedder.device_name()));

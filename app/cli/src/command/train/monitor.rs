@@ -34,6 +34,7 @@ pub fn run(args: Args, _printer: &Printer) -> anyhow::Result<()> {
 /// Says that this build has no window.
 #[cfg(not(feature = "reviewer"))]
 pub fn run(args: Args, _printer: &Printer) -> anyhow::Result<()> {
-    let hint = format!("use `eosin train report {}`, or build with `--features reviewer`", args.dir.display());
+    let hint =
+        format!("use `eosin train report {}`, or build with `--features reviewer`", args.dir.display());
     Err(crate::printer::advised("this build has no native window", hint))
 }

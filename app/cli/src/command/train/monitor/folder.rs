@@ -245,9 +245,11 @@ impl StageFolder {
             .and_then(|modified| SystemTime::now().duration_since(modified).ok())
             .map(|age| age.as_secs_f64());
         // A step may take longer than the usual pause.
-        let row_secs = self.pace.front().zip(self.pace.back()).map_or(0.0, |(first, last)| {
-            (last.1 - first.1) / (self.pace.len().max(2) - 1) as f64
-        });
+        let row_secs = self
+            .pace
+            .front()
+            .zip(self.pace.back())
+            .map_or(0.0, |(first, last)| (last.1 - first.1) / (self.pace.len().max(2) - 1) as f64);
         let patience = SILENT_SECS.max(row_secs * 10.0);
         state.progress = if self.dir.join("final").is_dir() {
             state.share = 1.0;
