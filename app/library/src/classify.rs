@@ -99,6 +99,8 @@ pub fn classify(
                 }
             });
         reading.map_err(|_no_thread| LibraryError::Gone)?;
+        // Taken in here, so that it goes where this ends early: the reader must not wait for nobody.
+        let arrived = arrived;
         let mut n_done = 0;
         while let Ok(batch) = arrived.recv() {
             if cancelled() {
@@ -216,6 +218,13 @@ mod tests {
         let classes = ["pink".to_owned()];
         assert!(matches!(run(&tissue, &[], false), Err(LibraryError::NoClass)));
         assert!(matches!(run(&tissue, &classes, true), Err(LibraryError::Stopped)));
+        // Broken off in the middle, while tiles are being read ahead.
+        let recipe = Recipe { tile_px: 16, ..Recipe::default() };
+        let fine = ClassifyOptions { recipe, ..ClassifyOptions::default() };
+        let n_asked = std::cell::Cell::new(0);
+        let after_two = || n_asked.replace(n_asked.get() + 1) == 2;
+        let outcome = classify(&tissue, &worker, &classes, &fine, &mut |_, _| {}, &after_two);
+        assert!(matches!(outcome, Err(LibraryError::Stopped)) && n_asked.get() == 3);
         let path = folder.path().join("glass.png");
         image::RgbImage::from_pixel(500, 500, image::Rgb([245, 244, 246])).save(&path).unwrap();
         assert!(matches!(run(&Slide::open(&path).unwrap(), &classes, false), Err(LibraryError::NoTissue)));

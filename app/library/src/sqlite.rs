@@ -95,6 +95,11 @@ impl SqliteLibrary {
         Ok(Self { opening, ..library })
     }
 
+    /// Whether there is a library in a folder; opening it would make one.
+    pub fn exists(folder: &Path) -> bool {
+        folder.join(DATABASE).is_file()
+    }
+
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -180,7 +180,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
     match args.action {
         Action::Add(args) => add(&args, printer),
         Action::Build(args) => {
-            let library = args.library.open(printer)?;
+            let library = args.library.open_existing(printer)?;
             if library.sources().map_err(told)?.is_empty() {
                 return Err(advised("the library has no places", "add some with `eosin index add`"));
             }
@@ -329,7 +329,7 @@ fn tell(tally: &Tally, printer: &Printer) {
 }
 
 fn status(args: &StatusArgs, printer: &Printer) -> anyhow::Result<()> {
-    let library = args.library.open(printer)?;
+    let library = args.library.open_existing(printer)?;
     let status = library.status().map_err(told)?;
     let sources = library.sources().map_err(told)?;
     let entries = if args.files { library.entries(None).map_err(told)? } else { Vec::new() };
@@ -372,7 +372,7 @@ fn full_name(path: &Path) -> PathBuf {
 }
 
 fn remove(args: &RemoveArgs, printer: &Printer) -> anyhow::Result<()> {
-    let library = args.library.open(printer)?;
+    let library = args.library.open_existing(printer)?;
     let sources = library.sources().map_err(told)?;
     let entries = library.entries(None).map_err(told)?;
     let mut n_item = 0;
@@ -402,7 +402,7 @@ fn not_in_library(path: &Path) -> anyhow::Error {
 }
 
 fn tag(args: &TagArgs, printer: &Printer) -> anyhow::Result<()> {
-    let library = args.library.open(printer)?;
+    let library = args.library.open_existing(printer)?;
     let path = full_name(&args.path);
     let source = library.sources().map_err(told)?.into_iter().find(|source| source.path == path);
     let entries = library.entries(None).map_err(told)?;

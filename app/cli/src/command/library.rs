@@ -1,16 +1,17 @@
 //! What the commands on libraries share: which library, which CLIP model, where to compute.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use eosin_core::DeviceChoice;
 use eosin_library::{
-    ClipSource, EmbedModel, EmbedWorker, Filter, ItemKind, Library, Opening, Stain, open_library,
+    ClipSource, EmbedModel, EmbedWorker, Filter, ItemKind, Library, Opening, SqliteLibrary, Stain,
+    open_library,
 };
 use eosin_slide::Slide;
 
 use crate::environment;
-use crate::printer::{Printer, told};
+use crate::printer::{Printer, advised, told};
 use crate::settings::{ModelArgs, Settings};
 
 /// The library that is used unless another is named.
@@ -33,6 +34,19 @@ impl LibraryArgs {
             return name;
         }
         environment::data_dir().join("library").join(name).display().to_string()
+    }
+
+    /// Opens a library that is there; none is made.
+    ///
+    /// # Errors
+    /// What is not there, or does not open.
+    pub(crate) fn open_existing(&self, printer: &Printer) -> anyhow::Result<Arc<dyn Library>> {
+        let place = self.place();
+        if !place.contains("://") && !SqliteLibrary::exists(Path::new(&place)) {
+            let message = format!("there is no library {place}");
+            return Err(advised(message, "make one with `eosin index add`"));
+        }
+        self.open(printer)
     }
 
     /// Opens it, and says where something was wrong with it.

@@ -71,7 +71,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         (None, None) => Query::Words(args.words.join(" ")),
     };
     let filter = args.filter.filter()?;
-    let library = args.library.open(printer)?;
+    let library = args.library.open_existing(printer)?;
     let status = library.status().map_err(told)?;
     if status.n_item == 0 {
         let message = format!("the library is empty: {}", status.place);
