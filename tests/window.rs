@@ -3,8 +3,6 @@
 //!
 //! A real web view under a virtual display, driven through `WebKitWebDriver`; `tests/window_stage.rs` has the slides.
 
-#![expect(clippy::unwrap_used, reason = "tests panic where the program must not")]
-
 #[path = "support/desk.rs"]
 mod desk;
 #[path = "support/drop.rs"]

@@ -39,10 +39,10 @@ pub fn drop_files(display: &str, files: &[&Path]) {
     connection
         .create_window(0, window, root, 0, 0, 1, 1, 0, WindowClass::INPUT_ONLY, 0, &aux)
         .expect("a window");
-    let uris = files.iter().map(|file| format!("file://{}\r\n", file.display())).collect::<String>();
+    let uris: Vec<String> = files.iter().map(|file| format!("file://{}\r\n", file.display())).collect();
     let uri_list = atom(&connection, "text/uri-list");
     let target = aware(&connection, root).expect("a window that takes drops");
-    let source = Source { connection, window, target, uris: uris.into_bytes(), uri_list };
+    let source = Source { connection, window, target, uris: uris.concat().into_bytes(), uri_list };
     source.run();
 }
 

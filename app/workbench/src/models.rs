@@ -154,7 +154,7 @@ pub fn projector_beside(model: &Path) -> Option<PathBuf> {
 /// Whether a file is a projector, by the name that they all have.
 fn is_projector(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    name.contains("mmproj") && name.ends_with(".gguf")
+    name.contains("mmproj") && path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
 }
 
 #[cfg(test)]

@@ -182,6 +182,6 @@ mod tests {
         check(&[0.0, 0.0], &[0.5, 0.5]);
         check(&[1e4, 1e4 + 3.0_f32.ln()], &[0.25, 0.75]);
         check(&[f32::NEG_INFINITY, -1e30], &[0.0, 1.0]);
-        assert_eq!(ln_probability(&[0.0], 7), f64::NEG_INFINITY);
+        assert!(ln_probability(&[0.0], 7).is_infinite());
     }
 }
