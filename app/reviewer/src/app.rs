@@ -14,9 +14,11 @@ use eframe::egui::{self, CentralPanel, Frame, Margin, Panel as EguiPanel, Ui};
 use eosin_core::annotation::AnnotationClass;
 use eosin_session::AskOptions;
 use eosin_workbench::chat::Chats;
+use eosin_workbench::finder::Finder;
 use eosin_workbench::texts::Language;
 use eosin_workbench::{
-    ErrorReport, OpenedSlide, Preferences, RecentFile, SlideKey, Theme, Workbench, default_classes, list_slides,
+    ErrorReport, OpenedSlide, Preferences, RecentFile, SlideKey, Theme, ViewRect, Workbench, default_classes,
+    list_slides,
 };
 
 use crate::keys;
@@ -24,8 +26,9 @@ use crate::message::Messages;
 use crate::panel::Panel;
 use crate::panel::ask::{AskPanel, AskWish, Desk};
 use crate::panel::marks::MarksPanel;
+use crate::panel::search::{Clerk, SearchPanel, SearchWish};
 use crate::panel::slide::{ScaleField, ScaleWish};
-use crate::panel::{look, search, slide};
+use crate::panel::{look, slide};
 use crate::stage::{StageContext, Tool, sketch_keys, stage_ui};
 use crate::tab::Tab;
 use crate::tiles::{BACK_BYTES, Developer, FRONT_BYTES};
@@ -42,6 +45,8 @@ enum News {
     Opened(Result<Arc<OpenedSlide>, ErrorReport>),
     /// Files were chosen in a dialog.
     Chosen(Vec<PathBuf>),
+    /// A folder was chosen for the library.
+    ToIndex(PathBuf),
     /// A file was chosen to carry annotations in or out.
     Carry(SlideKey, Carry, PathBuf),
     /// Something could not be remembered.
@@ -72,6 +77,8 @@ pub struct Parts {
     pub workbench: Arc<Workbench>,
     /// Questions, answers and the model; without them nothing can be asked.
     pub chats: Option<Arc<Chats>>,
+    /// The library of similar images; without it nothing is found.
+    pub finder: Option<Arc<Finder>>,
     /// Settings of every answer.
     pub answers: AskOptions,
     /// Where annotations are kept; without it nothing can be drawn.
@@ -102,6 +109,9 @@ pub struct Reviewer {
     panel: Panel,
     panel_shown: bool,
     ask: AskPanel,
+    search: SearchPanel,
+    /// A place to show in a file that is being opened.
+    awaited: Option<(PathBuf, ViewRect)>,
     marks: MarksPanel,
     scale: ScaleField,
     messages: Messages,
@@ -138,6 +148,8 @@ impl Reviewer {
         }
         let (sender, receiver) = sync_channel(MAX_NEWS);
         let desk = Desk::new(parts.chats, parts.answers, ctx.clone());
+        let (bench, marks) = (Arc::clone(&parts.workbench), parts.annotations.clone());
+        let clerk = Clerk::new(bench, parts.finder, marks, ctx.clone());
         Ok(Self {
             workbench: parts.workbench,
             annotations: parts.annotations,
@@ -156,6 +168,8 @@ impl Reviewer {
             panel: Panel::default(),
             panel_shown: true,
             ask: AskPanel::new(desk),
+            search: SearchPanel::new(clerk),
+            awaited: None,
             marks: MarksPanel::default(),
             scale: ScaleField::default(),
             messages,
@@ -182,6 +196,11 @@ impl Reviewer {
     /// What waits to be read.
     pub fn messages(&self) -> &[ErrorReport] {
         self.messages.list()
+    }
+
+    /// The search panel.
+    pub fn search(&mut self) -> &mut SearchPanel {
+        &mut self.search
     }
 
     /// The question panel.
@@ -300,6 +319,36 @@ impl Reviewer {
         }
     }
 
+    /// Asks for a folder to add to the library.
+    fn choose_for_library(&mut self) {
+        let (sender, ctx) = (self.sender.clone(), self.ctx.clone());
+        let work = move || {
+            if let Some(path) = rfd::FileDialog::new().pick_folder() {
+                let _ = sender.send(News::ToIndex(path));
+                ctx.request_repaint();
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("eosin-dialog".to_owned()).spawn(work) {
+            self.messages.say("thread", format!("cannot show the dialog: {error}"), None);
+        }
+    }
+
+    /// Shows a place of a file, which is opened where it is not open.
+    fn open_at(&mut self, path: PathBuf, place: Option<ViewRect>) {
+        match self.tabs.iter().position(|tab| tab.is_of(&path)) {
+            Some(idx) => {
+                self.bring(idx);
+                if let Some(place) = place {
+                    self.tabs[idx].point_at(place);
+                }
+            }
+            None => {
+                self.awaited = place.map(|place| (path.clone(), place));
+                self.open(vec![path]);
+            }
+        }
+    }
+
     fn carry(&mut self, key: &SlideKey, way: Carry, path: &Path) {
         let of_slide = |tab: &&mut Tab| tab.opened.as_ref().is_some_and(|opened| opened.key == *key);
         let Some(tab) = self.tabs.iter_mut().find(of_slide) else { return };
@@ -328,18 +377,24 @@ impl Reviewer {
                     match result {
                         Ok(opened) => {
                             let folder = self.annotations.as_deref();
-                            self.add_tab(Tab::of_slide(&self.workbench, opened, &self.developer, folder));
+                            let mut tab = Tab::of_slide(&self.workbench, opened, &self.developer, folder);
+                            if let Some((_, place)) = self.awaited.take_if(|(path, _)| tab.is_of(path)) {
+                                tab.point_at(place);
+                            }
+                            self.add_tab(tab);
                         }
                         Err(report) => self.messages.push(report),
                     }
                 }
                 News::Chosen(paths) => self.open(paths),
+                News::ToIndex(path) => self.search.index(path),
                 News::Carry(key, way, path) => self.carry(&key, way, &path),
                 News::Unremembered(report) => self.messages.push(report),
             }
         }
         let ctx = self.ctx.clone();
         self.ask.take_news(&ctx);
+        self.search.take_news(&ctx);
     }
 
     /// Shows the window.
@@ -352,8 +407,11 @@ impl Reviewer {
                 sketch_keys(ui, tab, self.class.as_ref());
             }
         }
-        for command in keys::pressed(ui.ctx()) {
-            self.perform(ui, command.id);
+        // What lies over the window has its own keys.
+        if self.cover.is_none() {
+            for command in keys::pressed(ui.ctx(), |command| self.ready(command)) {
+                self.perform(ui, command.id);
+            }
         }
         self.top_bar(ui);
         self.status_bar(ui);
@@ -377,6 +435,9 @@ impl Reviewer {
         if let Some(report) = self.ask.take_report() {
             self.messages.push(report);
         }
+        if let Some(report) = self.search.take_report() {
+            self.messages.push(report);
+        }
         self.keep_up(ui);
         self.messages.ui(ui);
         self.cover_ui(ui);
@@ -388,7 +449,8 @@ impl Reviewer {
         let panel = EguiPanel::right("side").frame(frame).default_size(384.0).size_range(300.0..=620.0);
         panel.show_collapsible(ui, &mut shown, |ui| {
             self.panel_tabs(ui);
-            let margin = Margin::same(tokens().space.wide as i8);
+            let side = tokens().space.wide as i8;
+            let margin = Margin { left: side, right: side, top: 2, bottom: side };
             let padded = Frame::new().inner_margin(margin);
             match (self.panel, self.tabs.get_mut(self.front)) {
                 (Panel::Ask, tab) => {
@@ -397,8 +459,13 @@ impl Reviewer {
                         self.show_place(&key, view);
                     }
                 }
-                (Panel::Search, _) => {
-                    padded.show(ui, search::empty_ui);
+                (Panel::Search, tab) => {
+                    let wish = padded.show(ui, |ui| self.search.ui(ui, tab.as_deref())).inner;
+                    match wish {
+                        Some(SearchWish::Open(path, place)) => self.open_at(path, place),
+                        Some(SearchWish::ChooseFolder) => self.choose_for_library(),
+                        None => {}
+                    }
                 }
                 (_, None) => {
                     padded.show(ui, |ui| {
@@ -468,7 +535,7 @@ impl Reviewer {
         }
     }
 
-    fn show_place(&mut self, key: &SlideKey, view: eosin_workbench::ViewRect) {
+    fn show_place(&mut self, key: &SlideKey, view: ViewRect) {
         let of_slide = |tab: &Tab| tab.opened.as_ref().is_some_and(|opened| opened.key == *key);
         if let Some(idx) = self.tabs.iter().position(of_slide) {
             self.bring(idx);

@@ -44,6 +44,10 @@ pub enum Icon {
     Sun,
     /// Night.
     Moon,
+    /// The one before.
+    Back,
+    /// The next one.
+    Forward,
     /// Take back.
     Undo,
     /// Do again.
@@ -183,9 +187,13 @@ pub fn paint(painter: &egui::Painter, rect: Rect, icon: Icon, ink: Color32) {
         Icon::Rectangle => closed(&[(2.0, 3.5), (14.0, 3.5), (14.0, 12.5), (2.0, 12.5)]),
         Icon::Polygon => closed(&[(8.0, 1.5), (14.5, 6.5), (12.0, 14.0), (4.0, 14.0), (1.5, 6.5)]),
         Icon::Freehand => {
-            arc(6.0, 7.0, 4.2, 0.25, 0.95);
-            arc(10.5, 9.0, 3.8, -0.25, 0.45);
-            line(&[(6.0, 11.2), (7.2, 11.6)]);
+            // A pencil and the line it leaves.
+            closed(&[(5.2, 10.8), (12.2, 2.4), (14.2, 4.2), (7.2, 12.4), (4.6, 13.0)]);
+            let wave = (0..=14).map(|k| {
+                let along = k as f32 / 14.0;
+                at(1.2 + along * 8.0, 15.0 - 0.9 * (along * 9.0).sin() * (1.0 - along * 0.4))
+            });
+            painter.add(Shape::line(wave.collect(), stroke));
         }
         Icon::Ruler => {
             closed(&[(1.5, 11.0), (11.0, 1.5), (14.5, 5.0), (5.0, 14.5)]);
@@ -195,13 +203,15 @@ pub fn paint(painter: &egui::Painter, rect: Rect, icon: Icon, ink: Color32) {
             }
         }
         Icon::TurnLeft | Icon::TurnRight => {
+            // A turned sheet under a bent arrow.
             let mirror = |x: f32| if icon == Icon::TurnRight { x } else { 16.0 - x };
-            let points = (0..=24).map(|k| {
-                let angle = (0.55 + 0.72 * k as f32 / 24.0) * std::f32::consts::TAU;
-                at(mirror(8.0 + 5.6 * angle.cos()), 8.6 + 5.6 * angle.sin())
+            let bend = (0..=18).map(|k| {
+                let angle = (0.52 + 0.38 * k as f32 / 18.0) * std::f32::consts::TAU;
+                at(mirror(8.0 + 6.2 * angle.cos()), 8.2 + 6.2 * angle.sin())
             });
-            painter.add(Shape::line(points.collect(), stroke));
-            line(&[(mirror(14.6), 3.6), (mirror(13.6), 8.0), (mirror(9.4), 6.8)]);
+            painter.add(Shape::line(bend.collect(), stroke));
+            line(&[(mirror(14.4), 1.6), (mirror(13.6), 5.2), (mirror(10.0), 4.6)]);
+            closed(&[(4.4, 8.4), (11.6, 8.4), (11.6, 14.6), (4.4, 14.6)]);
         }
         Icon::Plus => {
             line(&[(8.0, 3.0), (8.0, 13.0)]);
@@ -234,6 +244,8 @@ pub fn paint(painter: &egui::Painter, rect: Rect, icon: Icon, ink: Color32) {
             arc(8.0, 8.0, 6.0, 0.02, 0.73);
             arc(11.6, 4.6, 5.0, 0.19, 0.56);
         }
+        Icon::Back => line(&[(10.0, 3.5), (5.5, 8.0), (10.0, 12.5)]),
+        Icon::Forward => line(&[(6.0, 3.5), (10.5, 8.0), (6.0, 12.5)]),
         Icon::Undo | Icon::Redo => {
             let mirror = |x: f32| if icon == Icon::Redo { 16.0 - x } else { x };
             line(&[(mirror(5.5), 2.5), (mirror(2.0), 6.0), (mirror(5.5), 9.5)]);

@@ -58,6 +58,8 @@ pub const KNOWN: &[&str] = &[
     "new-chat",
     "similar-view",
     "search-words",
+    "index-folder",
+    "index-slide",
     "panel-ask",
     "panel-similar",
     "panel-annotations",
@@ -110,20 +112,20 @@ pub fn keys_text(id: &str) -> String {
 
 /// Keys as people read them.
 pub fn pretty(keys: &str) -> String {
-    [("ArrowLeft", "←"), ("ArrowRight", "→"), ("ArrowUp", "↑"), ("ArrowDown", "↓"), ("Escape", "Esc")]
+    [("Arrow", ""), ("Escape", "Esc"), ("PageUp", "Page up"), ("PageDown", "Page down")]
         .iter()
         .fold(keys.to_owned(), |text, (name, sign)| text.replace(name, sign))
 }
 
-/// Takes the keys that were pressed in this frame and names their commands. While text is being written only
-/// keys with `Ctrl` count.
-pub fn pressed(ctx: &egui::Context) -> Vec<&'static Command> {
+/// Takes the keys that were pressed in this frame and names their commands, those that `ready` lets through:
+/// a key that does nothing now is left to others. While text is being written only keys with `Ctrl` count.
+pub fn pressed(ctx: &egui::Context, ready: impl Fn(&Command) -> bool) -> Vec<&'static Command> {
     let writing = ctx.memory(|memory| memory.focused().is_some()) && ctx.egui_wants_keyboard_input();
     let mut commands = Vec::new();
     ctx.input_mut(|input| {
         for binding in BINDINGS.iter() {
-            let free = !writing || binding.modifiers.command || matches!(binding.key, Key::F1);
-            if free && input.consume_key(binding.modifiers, binding.key) {
+            let free = !writing || binding.modifiers.command || matches!(binding.key, Key::F1 | Key::Escape);
+            if free && ready(binding.command) && input.consume_key(binding.modifiers, binding.key) {
                 commands.push(binding.command);
             }
         }
@@ -184,6 +186,6 @@ mod tests {
             assert!(command(id).is_some(), "{id}");
         }
         assert_eq!(known().count(), KNOWN.len());
-        assert_eq!(keys_text("pan-left"), "←");
+        assert_eq!(keys_text("pan-left"), "Left");
     }
 }

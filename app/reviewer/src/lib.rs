@@ -30,6 +30,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use eframe::egui;
 use eosin_core::DeviceChoice;
+use eosin_library::ClipSource;
 use eosin_session::{AskOptions, BundleSource};
 use eosin_workbench::texts::Language;
 
@@ -51,6 +52,10 @@ pub struct ReviewOptions {
     pub device: DeviceChoice,
     /// Settings of every answer, otherwise than the model's own.
     pub answers: AskOptions,
+    /// Where the library of similar images is: a folder, or `postgres://…`.
+    pub library: String,
+    /// The model behind it.
+    pub clip: ClipSource,
     /// Where case book, annotations and preferences are kept.
     pub data_dir: PathBuf,
     /// Language of the words, where none was chosen before.

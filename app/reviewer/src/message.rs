@@ -79,7 +79,7 @@ fn card(ui: &mut Ui, report: &ErrorReport) -> bool {
                         ui.label(RichText::new(hint).small().color(palette.quiet));
                     }
                 });
-                let label = text(ui, "review.dismiss");
+                let label = text(ui, "notice.dismiss");
                 read = icon_button_sized(ui, Icon::Close, label, "", Chosen::Action, 26.0).clicked();
             });
         });

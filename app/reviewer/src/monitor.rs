@@ -190,11 +190,14 @@ impl Monitor {
         Panel::left("stages").frame(side).default_size(248.0).size_range(200.0..=360.0).show(ui, |ui| {
             if let Some(idx) = stages::stages_ui(ui, &run, shown, self.chosen.is_none()) {
                 // The one that runs is followed, so that the next stage shows when its turn has come.
-                self.chosen = Some(idx).filter(|idx| Some(*idx) != running).map(|idx| run.stages[idx].name.clone());
+                self.chosen =
+                    Some(idx).filter(|idx| Some(*idx) != running).map(|idx| run.stages[idx].name.clone());
             }
         });
         let Some(stage) = run.stages.get(shown) else {
-            CentralPanel::no_frame().frame(Frame::new().fill(palette.ground)).show(ui, |ui| empty_ui(ui, &run));
+            CentralPanel::no_frame()
+                .frame(Frame::new().fill(palette.ground))
+                .show(ui, |ui| empty_ui(ui, &run));
             return;
         };
         if !stage.samples.is_empty() || !stage.skipped.is_empty() {
@@ -296,7 +299,8 @@ mod tests {
         {
             assert_eq!(compact(value), expected);
         }
-        for (secs, expected) in [(4.2, "4.2 s"), (750.0, "12 min 30 s"), (3900.0, "1 h 05 min"), (-1.0, "–")] {
+        for (secs, expected) in [(4.2, "4.2 s"), (750.0, "12 min 30 s"), (3900.0, "1 h 05 min"), (-1.0, "–")]
+        {
             assert_eq!(duration(secs), expected);
         }
     }

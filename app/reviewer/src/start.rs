@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use eosin_casebook::{CaseBook, Opening};
 use eosin_session::Worker;
 use eosin_workbench::chat::Chats;
+use eosin_workbench::finder::{Finder, FinderOptions};
 use eosin_workbench::{ErrorReport, FeedOptions, PreferencesFile, Workbench, WorkbenchError};
 
 use crate::ReviewOptions;
@@ -29,8 +30,14 @@ pub(crate) fn parts(options: &ReviewOptions) -> anyhow::Result<(Parts, Option<te
     let (book, stopgap) = case_book(options, &mut news)?;
     let worker = Worker::spawn(options.model.clone(), options.device);
     let chats = Chats::new(Arc::clone(&workbench), Arc::new(book), worker);
+    let finder = Finder::new(FinderOptions {
+        library: options.library.clone(),
+        clip: options.clip.clone(),
+        device: options.device,
+    });
     let parts = Parts {
         workbench,
+        finder: Some(Arc::new(finder)),
         chats: Some(Arc::new(chats)),
         answers: options.answers.clone(),
         annotations: Some(options.data_dir.join("annotations")),
@@ -49,7 +56,9 @@ fn case_book(
             if let Opening::Rebuilt { backup, n_kept, n_lost } = opening {
                 news.push(ErrorReport {
                     code: "case_book_mended".to_owned(),
-                    message: format!("the case book was damaged: {n_kept} entries are kept, {n_lost} could not be read"),
+                    message: format!(
+                        "the case book was damaged: {n_kept} entries are kept, {n_lost} could not be read"
+                    ),
                     hint: Some(format!("the damaged file is kept: {}", backup.display())),
                 });
             }
@@ -68,7 +77,10 @@ fn case_book(
 fn damage_report(damage: &eosin_workbench::PreferencesDamage) -> ErrorReport {
     ErrorReport {
         code: "preferences_damaged".to_owned(),
-        message: format!("the preferences were damaged ({}); what could not be read is as at first", damage.reason),
+        message: format!(
+            "the preferences were damaged ({}); what could not be read is as at first",
+            damage.reason
+        ),
         hint: Some(format!("the damaged file is kept: {}", damage.kept_aside.display())),
     }
 }

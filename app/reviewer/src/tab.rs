@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use eosin_core::Mpp;
 use eosin_core::annotation::{AnnotationClass, AnnotationId, BasePoint, Shape};
-use eosin_workbench::{
-    Look, Measure, OpenedSlide, SlideKey, StainView, ViewRect, Workbench, WorkbenchError,
-};
+use eosin_workbench::{Look, Measure, OpenedSlide, SlideKey, StainView, ViewRect, Workbench, WorkbenchError};
 
 use crate::marks::Marks;
 use crate::stage::{Grip, NEAR_PX, Sketch, Tool};
@@ -134,6 +132,21 @@ impl Tab {
         let look = self.layer.look();
         let key = self.opened.as_ref()?.key.clone();
         (look != std::mem::replace(&mut self.look_kept, look)).then_some((key, look))
+    }
+
+    /// Whether it shows this file.
+    pub fn is_of(&self, path: &Path) -> bool {
+        self.opened.as_ref().is_some_and(|opened| opened.path == *path)
+    }
+
+    /// Shows a place with a little around it, and marks it.
+    pub fn point_at(&mut self, place: ViewRect) {
+        let room = place.size_base_px.map(|side| side * 0.5);
+        self.viewport.show(ViewRect {
+            origin_base_px: [0, 1].map(|k| place.origin_base_px[k] - room[k]),
+            size_base_px: [0, 1].map(|k| place.size_base_px[k] + 2.0 * room[k]),
+        });
+        self.found = Some(place);
     }
 
     /// Size of the slide.

@@ -58,6 +58,8 @@ pub struct Viewport {
     view_px: [f64; 2],
     /// Fits the slide into the view once the view's size is known.
     unseen: bool,
+    /// A place to show then.
+    awaited: Option<ViewRect>,
 }
 
 impl Viewport {
@@ -71,6 +73,7 @@ impl Viewport {
             base_px,
             view_px: [1.0, 1.0],
             unseen: true,
+            awaited: None,
         }
     }
 
@@ -83,6 +86,10 @@ impl Viewport {
         if self.unseen {
             self.unseen = false;
             self.pose = self.fitted(self.pose.rotation_rad);
+            if let Some(rect) = self.awaited.take() {
+                self.show(rect);
+                self.settle();
+            }
         }
         self.pose = self.bounded(self.pose);
     }
@@ -202,6 +209,10 @@ impl Viewport {
 
     /// Shows a rectangle of the slide with a little room around.
     pub fn show(&mut self, rect: ViewRect) {
+        if self.unseen {
+            self.awaited = Some(rect);
+            return;
+        }
         let rotation_rad = self.goal().rotation_rad;
         let size = bounding(rect.size_base_px, rotation_rad);
         let scale = (0..2).map(|k| self.view_px[k] / size[k].max(1.0)).fold(f64::INFINITY, f64::min);

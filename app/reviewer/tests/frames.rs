@@ -95,7 +95,10 @@ fn coarser_tiles_stand_in_and_textures_are_bounded() {
         let stats = window.state_mut().get().front().unwrap().layer.stats();
         // What is seen may be more than the bound; nothing else is kept then.
         assert!(stats.held_bytes <= capacity + (12 << 20), "{stats:?}");
-        assert!(window.state_mut().get().front().unwrap().layer.overview().is_some(), "the whole slide stays");
+        assert!(
+            window.state_mut().get().front().unwrap().layer.overview().is_some(),
+            "the whole slide stays"
+        );
     }
     println!("{n_missing} tiles were missing at the end of three fast pans");
 }

@@ -68,13 +68,15 @@ fn run() -> RunState {
         samples: vec![Sample {
             step: 12,
             prompt: "What do the nuclei look like?".into(),
-            completion: "<think>Long and thin nuclei lie between fibres.</think><answer>thin spindles</answer>".into(),
+            completion:
+                "<think>Long and thin nuclei lie between fibres.</think><answer>thin spindles</answer>".into(),
             gold: "thin spindles".into(),
             rewards: vec![("accuracy".into(), 1.0), ("format".into(), 1.0)],
         }],
         ..StageState::default()
     };
-    let later = StageState { name: "dapo".into(), kind: "rl".into(), n_step: Some(30), ..StageState::default() };
+    let later =
+        StageState { name: "dapo".into(), kind: "rl".into(), n_step: Some(30), ..StageState::default() };
     RunState { name: "demo".into(), stages: vec![sft, rl, later], fault: None }
 }
 
@@ -85,7 +87,7 @@ fn monitor(source: Written, theme: Theme) -> Option<MonitorWindow> {
         return None;
     }
     let harness = Harness::builder()
-        .with_size([1280.0, 800.0])
+        .with_size([1160.0, 740.0])
         .with_theme(theme)
         .with_step_dt(1.0 / 60.0)
         .with_max_steps(240)

@@ -33,6 +33,8 @@ pub fn run(args: Args, _printer: &Printer) -> anyhow::Result<()> {
         model: settings.source(),
         device: settings.device.value,
         answers: args.answer.options(&settings),
+        library: crate::environment::data_dir().join("library/default").to_string_lossy().into_owned(),
+        clip: eosin_library::ClipSource::Demo,
         data_dir: crate::environment::data_dir(),
         language: crate::environment::language(),
     })

@@ -169,7 +169,7 @@ impl Reviewer {
         let frame = Frame::new().fill(palette(ui).panel).inner_margin(Margin::symmetric(14, 4));
         EguiPanel::bottom("status").frame(frame).show(ui, |ui| {
             theme::row(ui, 18.0, |ui| {
-                ui.label(theme::quiet(ui, text(ui, "review.notice")));
+                ui.label(theme::quiet(ui, text(ui, "notice.research")));
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                     let Some(tab) = self.front() else { return };
                     if tab.drawn.n_missing > 0 {
@@ -250,8 +250,9 @@ impl Reviewer {
     /// What lies over the window.
     pub(super) fn cover_ui(&mut self, ui: &mut Ui) {
         let Some(cover) = self.cover else { return };
+        let frame = Frame::window(ui.style()).inner_margin(Margin::same(18));
         let (mut done, mut wish, mut scale) = (false, None, None);
-        let response = Modal::new(egui::Id::unique("cover")).show(ui.ctx(), |ui| match cover {
+        let response = Modal::new(egui::Id::unique("cover")).frame(frame).show(ui.ctx(), |ui| match cover {
             Cover::Palette => (wish, done) = palette_ui(ui, &mut self.palette_text),
             Cover::Shortcuts => shortcuts_ui(ui),
             Cover::Scale => {
@@ -321,7 +322,8 @@ fn shortcuts_ui(ui: &mut Ui) {
             }
             ui.add_space(tokens().space.small);
             theme::heading(ui, &words(ui.ctx()).get(&format!("group.{}", group.id())));
-            Grid::new(group.id()).num_columns(2).min_col_width(120.0).spacing([24.0, 5.0]).show(ui, |ui| {
+            ui.spacing_mut().interact_size.y = 18.0;
+            Grid::new(group.id()).num_columns(2).min_col_width(230.0).spacing([24.0, 4.0]).show(ui, |ui| {
                 for command in commands {
                     let keys: Vec<String> = command.keys.iter().map(|keys| keys::pretty(keys)).collect();
                     ui.label(RichText::new(keys.join("   ")).monospace().color(palette(ui).accent));

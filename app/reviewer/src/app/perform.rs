@@ -1,7 +1,7 @@
 //! What each command does in this window.
 
 use eframe::egui::{Theme, Ui};
-use eosin_workbench::command::Needs;
+use eosin_workbench::command::{Command, Needs};
 use eosin_workbench::texts::Language;
 use eosin_workbench::{Look, Stain, StainView, Theme as KeptTheme, Tint};
 
@@ -19,16 +19,20 @@ const TURN_RAD: f64 = std::f64::consts::PI / 12.0;
 const ZOOM: f64 = 1.5;
 
 impl Reviewer {
-    /// Does what a command says; nothing where what it needs is not there.
-    pub fn perform(&mut self, ui: &Ui, id: &str) {
-        let Some(command) = keys::command(id) else { return };
-        let ready = match command.needs {
+    /// Whether what a command needs is there.
+    pub(super) fn ready(&self, command: &Command) -> bool {
+        match command.needs {
             Needs::Nothing => true,
             Needs::Slide => self.front().is_some(),
             Needs::Selection => self.front().is_some_and(|tab| tab.selected.is_some()),
             Needs::Answering => self.ask.answering(),
             Needs::Answer => false,
-        };
+        }
+    }
+
+    /// Does what a command says; nothing where what it needs is not there.
+    pub fn perform(&mut self, ui: &Ui, id: &str) {
+        let ready = keys::command(id).is_some_and(|command| self.ready(command));
         if ready && !self.of_window(ui, id) {
             self.of_slide(ui, id);
         }
@@ -52,13 +56,32 @@ impl Reviewer {
             "tool-polygon" => self.tool = Tool::Polygon,
             "tool-freehand" => self.tool = Tool::Freehand,
             "ask" => {
-                self.show_panel(Panel::Ask);
+                self.open_panel(Panel::Ask);
                 self.ask.focus();
             }
             "stop" => self.ask.stop(),
             "new-chat" => self.ask.begin_anew(),
             "panel-ask" => self.show_panel(Panel::Ask),
-            "panel-similar" | "similar-view" | "search-words" => self.show_panel(Panel::Search),
+            "panel-similar" => self.show_panel(Panel::Search),
+            "similar-view" => {
+                self.open_panel(Panel::Search);
+                self.search.search_view(self.tabs.get(self.front));
+            }
+            "search-words" => {
+                self.open_panel(Panel::Search);
+                self.search.focus();
+            }
+            "index-folder" => {
+                self.open_panel(Panel::Search);
+                self.choose_for_library();
+            }
+            "index-slide" => {
+                let path = self.front().and_then(|tab| Some(tab.opened.as_ref()?.path.clone()));
+                self.open_panel(Panel::Search);
+                if let Some(path) = path {
+                    self.search.index(path);
+                }
+            }
             "panel-annotations" => self.show_panel(Panel::Marks),
             "look" => self.show_panel(Panel::Look),
             "slide-information" => self.show_panel(Panel::Slide),
@@ -134,13 +157,17 @@ impl Reviewer {
         ui.ctx().request_repaint();
     }
 
+    fn open_panel(&mut self, panel: Panel) {
+        self.panel = panel;
+        self.panel_shown = true;
+    }
+
     fn show_panel(&mut self, panel: Panel) {
         // The same again puts it away.
-        if self.panel_shown && self.panel == panel && panel != Panel::Ask {
+        if self.panel_shown && self.panel == panel {
             self.panel_shown = false;
         } else {
-            self.panel = panel;
-            self.panel_shown = true;
+            self.open_panel(panel);
         }
     }
 }

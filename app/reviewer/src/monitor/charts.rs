@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use eframe::egui::{self, Align, Frame, Layout, Margin, RichText, ScrollArea, Sense, Slider, Stroke, Ui, vec2};
-use egui_plot::{HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points};
+use eframe::egui::{
+    self, Align, Frame, Layout, Margin, RichText, ScrollArea, Sense, Slider, Stroke, Ui, vec2,
+};
+use egui_plot::{GridInput, GridMark, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points};
 
 use super::{StageState, compact, duration};
 use crate::theme;
@@ -39,10 +41,20 @@ const GROUPS: &[Group] = &[
             ("eval_completion_length", "validation"),
         ],
     ),
-    ("Shares", &[("frac_reward_zero_std", "groups that teach nothing"), ("completions/clipped_ratio", "cut by length")]),
+    (
+        "Shares",
+        &[
+            ("frac_reward_zero_std", "groups that teach nothing"),
+            ("completions/clipped_ratio", "cut by length"),
+        ],
+    ),
     (
         "Clipped ratios",
-        &[("clip_ratio/region_mean", "either"), ("clip_ratio/low_mean", "low"), ("clip_ratio/high_mean", "high")],
+        &[
+            ("clip_ratio/region_mean", "either"),
+            ("clip_ratio/low_mean", "low"),
+            ("clip_ratio/high_mean", "high"),
+        ],
     ),
     ("Learning rate", &[("learning_rate", "rate")]),
     ("Gradient", &[("grad_norm", "norm before clipping")]),
@@ -72,7 +84,7 @@ const FAMILIES: &[(&str, &str)] = &[
 /// Curves in one plot: as many as there are colours.
 const MOST_CURVES: usize = 8;
 /// Least width of a plot in points.
-const LEAST_PX: f32 = 330.0;
+const LEAST_PX: f32 = 300.0;
 /// Height of a plot's area.
 const PLOT_PX: f32 = 168.0;
 
@@ -99,7 +111,7 @@ pub(super) fn charts_ui(ui: &mut Ui, stage: &StageState, smooth: &mut f64) {
         for row in charts.chunks(n_column as usize) {
             ui.horizontal_top(|ui| {
                 for chart in row {
-                    let size = vec2(width, PLOT_PX + 56.0);
+                    let size = vec2(width, PLOT_PX + 60.0);
                     let layout = Layout::top_down(Align::Min);
                     ui.allocate_ui_with_layout(size, layout, |ui| chart_ui(ui, stage, chart, *smooth));
                 }
@@ -148,9 +160,18 @@ fn charts(stage: &StageState) -> Vec<Chart> {
         });
         let curves: Vec<(usize, String)> = family
             .take(MOST_CURVES)
-            .map(|(idx, (name, _))| (idx, name.trim_start_matches(start).trim_end_matches("/mean").to_owned()))
+            .map(|(idx, (name, _))| {
+                (idx, name.trim_start_matches(start).trim_end_matches("/mean").to_owned())
+            })
             .collect();
-        told.extend(stage.curves.iter().enumerate().filter(|(_, (name, _))| name.starts_with(start)).map(|(idx, _)| idx));
+        told.extend(
+            stage
+                .curves
+                .iter()
+                .enumerate()
+                .filter(|(_, (name, _))| name.starts_with(start))
+                .map(|(idx, _)| idx),
+        );
         charts.push(Chart { title: (*title).to_owned(), curves });
     }
     for (idx, (name, _)) in stage.curves.iter().enumerate() {
@@ -210,6 +231,11 @@ fn legend_ui(ui: &mut Ui, chart: &Chart) {
 
 fn plot_ui(ui: &mut Ui, stage: &StageState, chart: &Chart, smooth: f64) {
     let palette = palette(ui);
+    // Figures beside the axes stand back.
+    let small = egui::FontId::proportional(tokens().text.small);
+    ui.style_mut().text_styles.insert(egui::TextStyle::Body, small);
+    ui.visuals_mut().override_text_color = Some(palette.quiet);
+    ui.add_space(tokens().space.tiny);
     let group = egui::Id::unique("eosin-steps");
     let label = |position: &HoverPosition<'_>| match position {
         HoverPosition::NearDataPoint { plot_name, position, .. } => {
@@ -227,10 +253,15 @@ fn plot_ui(ui: &mut Ui, stage: &StageState, chart: &Chart, smooth: f64) {
         .allow_double_click_reset(false)
         .link_cursor(group, [true, false])
         .grid_color(palette.line)
+        .grid_spacing(8.0..=26.0)
+        .x_grid_spacer(|input| marks(input, 5.0))
+        .y_grid_spacer(|input| marks(input, 4.0))
         .cursor_color(palette.quiet)
         .y_axis_min_width(38.0)
         .y_axis_formatter(|mark, _| compact_axis(mark.value))
-        .x_axis_formatter(|mark, _| if mark.value < 0.0 { String::new() } else { format!("{:.0}", mark.value) })
+        .x_axis_formatter(
+            |mark, _| if mark.value < 0.0 { String::new() } else { format!("{:.0}", mark.value) },
+        )
         .label_formatter(label)
         .show(ui, |plot| {
             for (idx, (curve, label)) in chart.curves.iter().enumerate() {
@@ -256,6 +287,25 @@ fn plot_ui(ui: &mut Ui, stage: &StageState, chart: &Chart, smooth: f64) {
         });
 }
 
+/// Round places on an axis, about `n` of them.
+fn marks(input: GridInput, n: f64) -> Vec<GridMark> {
+    let (from, to) = input.bounds;
+    let rough = (to - from) / n;
+    if !(rough.is_finite() && rough > 0.0) {
+        return Vec::new();
+    }
+    let unit = 10_f64.powf(rough.log10().floor());
+    let step_size = [1.0, 2.0, 5.0, 10.0].map(|k| k * unit).into_iter().find(|step| *step >= rough);
+    let step_size = step_size.unwrap_or(10.0 * unit);
+    let first = (from / step_size).ceil();
+    // At most twice as many as wished for fit between the bounds.
+    (0..2 * n as u32 + 2)
+        .map(|k| (first + f64::from(k)) * step_size)
+        .take_while(|value| *value <= to)
+        .map(|value| GridMark { value, step_size })
+        .collect()
+}
+
 /// A figure beside an axis: short, without zeros that say nothing.
 fn compact_axis(value: f64) -> String {
     if value == 0.0 {
@@ -273,6 +323,21 @@ fn compact_axis(value: f64) -> String {
 mod tests {
     use super::super::Series;
     use super::*;
+
+    #[test]
+    fn marks_are_round_and_few() {
+        let check = |bounds: (f64, f64), n: f64, expected: &[f64]| {
+            let marks = marks(GridInput { bounds, base_step_size: 1.0 }, n);
+            let values: Vec<f64> = marks.iter().map(|mark| mark.value).collect();
+            assert_eq!(values.len(), expected.len(), "{values:?}");
+            assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{values:?}");
+        };
+        check((0.0, 12.0), 5.0, &[0.0, 5.0, 10.0]);
+        check((1.22, 1.71), 4.0, &[1.4, 1.6]);
+        check((-1.0, 800.0), 5.0, &[0.0, 200.0, 400.0, 600.0, 800.0]);
+        check((3.0, 3.0), 5.0, &[]);
+        check((f64::NAN, 1.0), 5.0, &[]);
+    }
 
     #[test]
     fn every_curve_is_drawn_once_or_told_elsewhere() {
@@ -293,7 +358,8 @@ mod tests {
         let charts = charts(&stage);
         let titles: Vec<&str> = charts.iter().map(|chart| chart.title.as_str()).collect();
         assert_eq!(titles, ["Loss", "Reward", "Rewards by kind", "Recall, validation", "something new"]);
-        let mut drawn: Vec<usize> = charts.iter().flat_map(|chart| chart.curves.iter().map(|c| c.0)).collect();
+        let mut drawn: Vec<usize> =
+            charts.iter().flat_map(|chart| chart.curves.iter().map(|c| c.0)).collect();
         drawn.sort_unstable();
         assert_eq!(drawn, [0, 1, 2, 3, 6, 7]);
         assert_eq!(compact_axis(0.25), "0.25");

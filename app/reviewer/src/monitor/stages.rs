@@ -1,8 +1,8 @@
 //! The stages of a run, one card each.
 
 use eframe::egui::{
-    self, Color32, Frame, Margin, ProgressBar, RichText, ScrollArea, Sense, Stroke, Ui, WidgetInfo, accesskit::Role,
-    vec2,
+    self, Color32, Frame, Margin, ProgressBar, RichText, ScrollArea, Sense, Stroke, Ui, WidgetInfo,
+    accesskit::Role, vec2,
 };
 
 use super::{Progress, RunState, StageState, duration};
@@ -50,7 +50,11 @@ fn card(ui: &mut Ui, stage: &StageState, shown: bool) -> bool {
         theme::row(ui, 20.0, |ui| {
             let (dot, _) = ui.allocate_exact_size(vec2(10.0, 14.0), Sense::hover());
             ui.painter().circle_filled(dot.center(), 4.0, ink);
-            ui.add(egui::Label::new(RichText::new(stage.title()).color(palette.ink)).selectable(false).truncate());
+            ui.add(
+                egui::Label::new(RichText::new(stage.title()).color(palette.ink))
+                    .selectable(false)
+                    .truncate(),
+            );
         });
         let steps = match stage.n_step {
             Some(n_step) => format!("{} · {} / {n_step}", stage.kind, stage.step),

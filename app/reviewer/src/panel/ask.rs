@@ -253,7 +253,7 @@ impl AskPanel {
             .desired_width(f32::INFINITY)
             .return_key(Some(egui::KeyboardShortcut::new(egui::Modifiers::SHIFT, Key::Enter)))
             .margin(Margin::symmetric(10, 8));
-        let response = ui.add(field).accessible_name(text(ui, "review.question"));
+        let response = ui.add(field).accessible_name(text(ui, "ask.question"));
         if std::mem::take(&mut self.focus) {
             response.request_focus();
         }
@@ -278,12 +278,12 @@ impl AskPanel {
             };
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 if self.desk.answering() {
-                    if ui.button(text(ui, "review.stop")).clicked() {
+                    if ui.button(text(ui, "ask.stop")).clicked() {
                         self.desk.stop();
                     }
                 } else {
                     let ready = tab.is_some() && self.can_send();
-                    let button = theme::primary(ui, text(ui, "review.ask")).min_size(vec2(64.0, 30.0));
+                    let button = theme::primary(ui, text(ui, "ask.send")).min_size(vec2(64.0, 30.0));
                     let clicked = ui.add_enabled(ready, button).clicked();
                     if ready && (clicked || entered) {
                         self.send(ui, tab);

@@ -73,11 +73,11 @@ pub fn slide_ui(ui: &mut Ui, tab: &Tab, field: &mut ScaleField) -> Option<ScaleW
 /// The scale, typed in.
 pub fn scale_ui(ui: &mut Ui, tab: &Tab, field: &mut ScaleField) -> Option<ScaleWish> {
     let mut wish = None;
-    theme::heading(ui, text(ui, "review.own-scale"));
+    let heading = theme::heading(ui, text(ui, "review.own-scale"));
     ui.label(theme::quiet(ui, text(ui, "review.own-scale-why")));
     ui.horizontal(|ui| {
         let edit = TextEdit::singleline(&mut field.typed).hint_text("0.25").desired_width(90.0);
-        let response = ui.add(edit).accessible_name(text(ui, "review.own-scale"));
+        let response = ui.add(edit).labelled_by(heading.id);
         ui.label("µm/px");
         let typed = parse_mpp(&field.typed);
         let entered = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));

@@ -246,7 +246,9 @@ fn minimap(ui: &mut Ui, inner: Rect, tab: &mut Tab) {
     let inside = painter.with_clip_rect(outer.shrink(1.0));
     let mark = &tokens().mark;
     let seen = Rect::from_points(&corners);
-    if seen.width().max(seen.height()) < 9.0 {
+    if seen.contains_rect(rect.shrink(2.0)) {
+        // All of it is seen: a rectangle would say nothing.
+    } else if seen.width().max(seen.height()) < 9.0 {
         // Too small to be seen as a rectangle.
         haloed_dot(&inside, seen.center(), 4.0, palette.accent, mark.halo);
     } else {

@@ -124,7 +124,7 @@ fn draw(plan: TilePlan, place: TilePlace) -> RgbTile {
             let hash = cell_x.wrapping_mul(0x9e37_79b9).wrapping_add(cell_y.wrapping_mul(0x85eb_ca6b));
             let hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35) >> 7;
             let off = ((bx / 40.0).fract() - 0.5).hypot((by / 40.0).fract() - 0.5);
-            let nucleus = inside && downsample < 32.0 && hash % 3 == 0 && off < 0.32;
+            let nucleus = inside && downsample < 32.0 && hash % 9 == 0 && off < 0.32;
             let gland = ((radius + ripple) * 30.0).sin() > 0.55;
             pixels.extend(match (inside, nucleus, gland) {
                 (false, ..) => [244, 242, 245],

@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 pub mod drawn;
 
 pub use eframe::egui::{self, Theme};
-pub use egui_kittest::{Harness, SnapshotOptions};
 pub use egui_kittest::kittest::Queryable;
-use eosin_reviewer::{Lettering, Parts, Reviewer};
+pub use egui_kittest::{Harness, SnapshotOptions};
 use eosin_casebook::CaseBook;
+use eosin_core::DeviceChoice;
+use eosin_library::ClipSource;
+use eosin_reviewer::{Lettering, Parts, Reviewer};
 use eosin_session::{AskOptions, BundleSource, Worker};
 use eosin_workbench::chat::Chats;
+use eosin_workbench::finder::{Finder, FinderOptions};
 use eosin_workbench::texts::Language;
-use eosin_core::DeviceChoice;
 use eosin_workbench::{FeedOptions, PreferencesFile, Workbench};
 
 /// A file of the real data, where it is there.
@@ -80,9 +82,14 @@ fn parts(folder: &std::path::Path, model: Model) -> Parts {
         let worker = Worker::spawn(BundleSource::Demo, DeviceChoice::Cpu);
         Arc::new(Chats::new(Arc::clone(&workbench), Arc::new(book), worker))
     });
+    let finder = (model == Model::Demo).then(|| {
+        let library = folder.join("library").to_string_lossy().into_owned();
+        Arc::new(Finder::new(FinderOptions { library, clip: ClipSource::Demo, device: DeviceChoice::Cpu }))
+    });
     Parts {
         workbench,
         chats,
+        finder,
         answers: AskOptions { greedy: true, ..AskOptions::default() },
         annotations: Some(folder.join("annotations")),
         language: Language::En,
@@ -103,7 +110,7 @@ pub fn window_with(theme: Theme, model: Model) -> Option<Window> {
     let parts = parts(folder.path(), model);
     let held = Held { reviewer: None, parts: Some(parts), folder };
     let harness = Harness::builder()
-        .with_size([1280.0, 800.0])
+        .with_size([1160.0, 740.0])
         .with_step_dt(1.0 / 60.0)
         .with_max_steps(240)
         .with_context_setup(|ctx| eosin_reviewer::install(ctx, Lettering::BuiltIn))

@@ -9,6 +9,7 @@ use eosin_session::{Channel, StopReason, StreamEvent};
 use eosin_workbench::{SlideKey, ViewRect};
 
 use super::{Kept, Seen};
+use crate::icon::{Chosen, Icon, icon_button_sized};
 use crate::theme;
 use crate::tokens::{palette, tokens};
 use crate::words::{text, text_with};
@@ -177,7 +178,7 @@ impl Turn {
             None => {
                 let key = match version.prefilled_secs {
                     None => "review.reading-view",
-                    Some(_) if version.answer.is_empty() => "review.thinking",
+                    Some(_) if version.answer.is_empty() => "ask.thinking",
                     Some(_) => "review.answering",
                 };
                 ui.horizontal(|ui| {
@@ -208,16 +209,16 @@ impl Turn {
             let n_version = self.versions.len();
             if n_version > 1 {
                 ui.add_space(8.0);
-                let step = |ui: &mut Ui, sign: &str, key: &'static str, able: bool| {
+                let step = |ui: &mut Ui, icon: Icon, key: &'static str, able: bool| {
                     let name = text(ui, key);
-                    let button = egui::Button::new(theme::quiet(ui, sign)).frame(false);
-                    ui.add_enabled(able, button).on_hover_text(name).accessible_name(name).clicked()
+                    let button = |ui: &mut Ui| icon_button_sized(ui, icon, name, "", Chosen::Action, 22.0);
+                    ui.add_enabled_ui(able, button).inner.clicked()
                 };
-                if step(ui, "◀", "review.version-before", self.shown > 0) {
+                if step(ui, Icon::Back, "ask.version-before", self.shown > 0) {
                     self.shown -= 1;
                 }
                 ui.label(theme::quiet(ui, format!("{} / {n_version}", self.shown + 1)));
-                if step(ui, "▶", "review.version-after", self.shown + 1 < n_version) {
+                if step(ui, Icon::Forward, "ask.version-after", self.shown + 1 < n_version) {
                     self.shown += 1;
                 }
             }
@@ -263,7 +264,7 @@ impl Turn {
             return;
         }
         let title = match version.reasoned_secs {
-            Some(secs) => text_with(ui, "review.reasoned", &[("secs", &format!("{secs:.1}"))]),
+            Some(secs) => text_with(ui, "ask.reasoned", &[("secs", &format!("{secs:.1}"))]),
             None => text(ui, "review.reasoning").to_owned(),
         };
         let palette = palette(ui);
@@ -299,13 +300,14 @@ impl Turn {
     }
 
     fn cost_text(&self, ui: &Ui) -> String {
-        let Some(Ending::Done { reason, n_token, token_per_sec, first_secs, n_context, n_used }) = &self.versions[self.shown].ending
+        let Some(Ending::Done { reason, n_token, token_per_sec, first_secs, n_context, n_used }) =
+            &self.versions[self.shown].ending
         else {
             return String::new();
         };
         let ended = match reason {
-            StopReason::Cancelled => format!("{} · ", text(ui, "review.stopped")),
-            StopReason::MaxTokens | StopReason::ContextFull => format!("{} · ", text(ui, "review.cut")),
+            StopReason::Cancelled => format!("{} · ", text(ui, "ask.stopped")),
+            StopReason::MaxTokens | StopReason::ContextFull => format!("{} · ", text(ui, "ask.cut")),
             StopReason::EndOfTurn | StopReason::StopString => String::new(),
         };
         let cost = text_with(
