@@ -4,6 +4,7 @@
 //! by `tests/review.rs`.
 
 mod chrome;
+mod files;
 mod perform;
 
 use std::path::{Path, PathBuf};
@@ -35,8 +36,6 @@ use crate::tiles::{BACK_BYTES, Developer, FRONT_BYTES};
 use crate::tokens::{palette, tokens};
 use crate::words;
 
-/// Files that are opened at once.
-const MOST_AT_ONCE: usize = 24;
 /// News that may wait for a frame.
 const MAX_NEWS: usize = 64;
 /// What a thread has to tell.
@@ -247,126 +246,6 @@ impl Reviewer {
         self.bring(self.front);
     }
 
-    /// Opens files and folders on a thread; each becomes a tab.
-    pub fn open(&mut self, paths: Vec<PathBuf>) {
-        if paths.is_empty() {
-            return;
-        }
-        let (workbench, sender, ctx) = (Arc::clone(&self.workbench), self.sender.clone(), self.ctx.clone());
-        let mut listing = list_slides(&paths);
-        let n_left = listing.files.len().saturating_sub(MOST_AT_ONCE);
-        listing.files.truncate(MOST_AT_ONCE);
-        if n_left > 0 || listing.truncated {
-            let message = format!("{n_left} more files were left closed");
-            let hint = "open them one by one, or add the folder to the library".to_owned();
-            self.messages.say("folder", message, Some(hint));
-        } else if listing.files.is_empty() {
-            self.messages.say("folder", "there is no slide or picture in this folder".to_owned(), None);
-        }
-        let files = listing.files;
-        let n_file = files.len();
-        let work = move || {
-            for path in files {
-                let opened = workbench.open(&path).map_err(|error| error.report());
-                // A window that has gone wants no slide.
-                if sender.send(News::Opened(opened)).is_err() {
-                    return;
-                }
-                ctx.request_repaint();
-            }
-        };
-        match std::thread::Builder::new().name("eosin-open".to_owned()).spawn(work) {
-            Ok(_) => self.n_opening += n_file,
-            Err(error) => self.messages.say("thread", format!("cannot open the file: {error}"), None),
-        }
-    }
-
-    /// Asks for files in the system's dialog, which has a thread of its own.
-    fn choose(&mut self, folder: bool) {
-        let (sender, ctx) = (self.sender.clone(), self.ctx.clone());
-        let work = move || {
-            let dialog = rfd::FileDialog::new();
-            let chosen =
-                if folder { dialog.pick_folder().map(|folder| vec![folder]) } else { dialog.pick_files() };
-            if let Some(paths) = chosen {
-                let _ = sender.send(News::Chosen(paths));
-                ctx.request_repaint();
-            }
-        };
-        if let Err(error) = std::thread::Builder::new().name("eosin-dialog".to_owned()).spawn(work) {
-            self.messages.say("thread", format!("cannot show the dialog: {error}"), None);
-        }
-    }
-
-    /// Asks for the GeoJSON file that annotations come from or go to.
-    fn choose_marks(&mut self, way: Carry) {
-        let Some(opened) = self.front().and_then(|tab| tab.opened.as_ref()) else { return };
-        let key = opened.key.clone();
-        let (sender, ctx) = (self.sender.clone(), self.ctx.clone());
-        let work = move || {
-            let dialog = rfd::FileDialog::new().add_filter("GeoJSON", &["geojson", "json"]);
-            let chosen = match way {
-                Carry::In => dialog.pick_file(),
-                Carry::Out => dialog.set_file_name("annotations.geojson").save_file(),
-            };
-            if let Some(path) = chosen {
-                let _ = sender.send(News::Carry(key, way, path));
-                ctx.request_repaint();
-            }
-        };
-        if let Err(error) = std::thread::Builder::new().name("eosin-dialog".to_owned()).spawn(work) {
-            self.messages.say("thread", format!("cannot show the dialog: {error}"), None);
-        }
-    }
-
-    /// Asks for a folder to add to the library.
-    fn choose_for_library(&mut self) {
-        let (sender, ctx) = (self.sender.clone(), self.ctx.clone());
-        let work = move || {
-            if let Some(path) = rfd::FileDialog::new().pick_folder() {
-                let _ = sender.send(News::ToIndex(path));
-                ctx.request_repaint();
-            }
-        };
-        if let Err(error) = std::thread::Builder::new().name("eosin-dialog".to_owned()).spawn(work) {
-            self.messages.say("thread", format!("cannot show the dialog: {error}"), None);
-        }
-    }
-
-    /// Shows a place of a file, which is opened where it is not open.
-    fn open_at(&mut self, path: PathBuf, place: Option<ViewRect>) {
-        match self.tabs.iter().position(|tab| tab.is_of(&path)) {
-            Some(idx) => {
-                self.bring(idx);
-                if let Some(place) = place {
-                    self.tabs[idx].point_at(place);
-                }
-            }
-            None => {
-                self.awaited = place.map(|place| (path.clone(), place));
-                self.open(vec![path]);
-            }
-        }
-    }
-
-    fn carry(&mut self, key: &SlideKey, way: Carry, path: &Path) {
-        let of_slide = |tab: &&mut Tab| tab.opened.as_ref().is_some_and(|opened| opened.key == *key);
-        let Some(tab) = self.tabs.iter_mut().find(of_slide) else { return };
-        match way {
-            Carry::In => {
-                if let Some(done) = tab.marks.import(path) {
-                    self.messages.say("imported", format!("annotations taken in: {done}"), None);
-                }
-            }
-            Carry::Out => {
-                if tab.marks.export(path) {
-                    let message = format!("{} annotations written", tab.marks.list().len());
-                    self.messages.say("exported", message, None);
-                }
-            }
-        }
-    }
-
     /// Takes what the threads have sent; also called while the window is hidden.
     pub fn take_news(&mut self) {
         let news: Vec<News> = self.receiver.try_iter().collect();
@@ -386,7 +265,7 @@ impl Reviewer {
                         Err(report) => self.messages.push(report),
                     }
                 }
-                News::Chosen(paths) => self.open(paths),
+                News::Chosen(paths) => self.open(&paths),
                 News::ToIndex(path) => self.search.index(path),
                 News::Carry(key, way, path) => self.carry(&key, way, &path),
                 News::Unremembered(report) => self.messages.push(report),
@@ -520,13 +399,11 @@ impl Reviewer {
         if ui.input(|input| input.pointer.any_down()) {
             return;
         }
-        for idx in 0..self.tabs.len() {
-            if let Some((key, look)) = self.tabs[idx].look_to_keep() {
-                let workbench = Arc::clone(&self.workbench);
-                let work = move || workbench.set_look(&key, look);
-                // Kept for the next time; the slide is shown so already.
-                let _ = std::thread::Builder::new().name("eosin-remember".to_owned()).spawn(work);
-            }
+        for (key, look) in self.tabs.iter_mut().filter_map(Tab::look_to_keep) {
+            let workbench = Arc::clone(&self.workbench);
+            let work = move || workbench.set_look(&key, look);
+            // Kept for the next time; the slide is shown so already.
+            let _ = std::thread::Builder::new().name("eosin-remember".to_owned()).spawn(work);
         }
         if self.classes.len() != self.n_class_kept {
             self.n_class_kept = self.classes.len();
@@ -543,12 +420,6 @@ impl Reviewer {
         } else {
             self.messages.say("not_open", "the slide of this question is closed".to_owned(), None);
         }
-    }
-
-    fn take_drops(&mut self, ui: &Ui) {
-        let dropped: Vec<PathBuf> =
-            ui.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
-        self.open(dropped);
     }
 }
 

@@ -140,7 +140,8 @@ pub fn icon_button_sized(
 pub fn paint(painter: &egui::Painter, rect: Rect, icon: Icon, ink: Color32) {
     let side = rect.width() / 16.0;
     let at = |x: f32, y: f32| pos2(rect.left() + x * side, rect.top() + y * side);
-    let stroke = Stroke::new((side * 1.5).max(1.2), ink);
+    // Large icons are drawn as finely as small ones.
+    let stroke = Stroke::new((side * 1.5).clamp(1.2, 2.2), ink);
     let line = |points: &[(f32, f32)]| {
         painter.add(Shape::line(points.iter().map(|(x, y)| at(*x, *y)).collect(), stroke));
     };

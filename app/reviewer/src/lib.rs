@@ -70,7 +70,7 @@ pub fn review(options: ReviewOptions) -> anyhow::Result<()> {
     let (parts, _stopgap) = start::parts(&options)?;
     open_window("Eosin", [1360.0, 860.0], move |ctx| {
         let mut reviewer = Reviewer::new(ctx, parts)?;
-        reviewer.open(options.files);
+        reviewer.open(&options.files);
         Ok(Box::new(reviewer))
     })
 }

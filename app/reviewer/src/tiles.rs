@@ -194,24 +194,21 @@ impl TileLayer {
         let mut under = HashSet::new();
         let mut over = Vec::new();
         for place in &seen {
-            match self.held.get(place) {
-                Some(held) => {
-                    drawn.n_sharp += 1;
-                    if held.look != self.look {
-                        under.extend(self.nearest_coarser(*place));
-                    }
-                    over.push(*place);
-                }
-                None => {
-                    if self.broken.contains_key(place) {
-                        drawn.n_broken += 1;
-                    } else {
-                        drawn.n_missing += 1;
-                    }
+            if let Some(held) = self.held.get(place) {
+                drawn.n_sharp += 1;
+                if held.look != self.look {
                     under.extend(self.nearest_coarser(*place));
-                    over.extend(self.finer(*place));
                 }
+                over.push(*place);
+                continue;
             }
+            if self.broken.contains_key(place) {
+                drawn.n_broken += 1;
+            } else {
+                drawn.n_missing += 1;
+            }
+            under.extend(self.nearest_coarser(*place));
+            over.extend(self.finer(*place));
         }
         let mut under: Vec<TilePlace> = under.into_iter().collect();
         // Coarse first, so that the finest that is there lies on top.

@@ -139,9 +139,10 @@ impl Viewport {
             }
             Motion::About { base_px, view_px, scale } => {
                 let ratio = scale / self.pose.scale;
-                let next = if ratio.ln().abs() < 1e-3 { scale } else { self.pose.scale * ratio.powf(share) };
+                let arrived = ratio.ln().abs() < 1e-3;
+                let next = if arrived { scale } else { self.pose.scale * ratio.powf(share) };
                 self.pose = self.about(base_px, view_px, next);
-                if next == scale {
+                if arrived {
                     self.motion = Motion::Still;
                 }
             }
@@ -439,15 +440,15 @@ mod tests {
         for _ in 0..200 {
             viewport.zoom_at([0.0, 0.0], 3.0);
         }
-        assert_eq!(viewport.pose().scale, MOST_SCALE);
+        assert!((viewport.pose().scale - MOST_SCALE).abs() < 1e-9);
         viewport.drag([1e12, -1e12]);
-        assert_eq!(viewport.pose().center_base_px, [0.0, 80_000.0]);
+        assert!(near(viewport.pose().center_base_px, [0.0, 80_000.0], 1e-6));
         viewport.zoom_at([f64::NAN, 0.0], f64::NAN);
         for _ in 0..200 {
             viewport.zoom_at([500.0, 300.0], 0.3);
         }
         assert!(viewport.pose().scale > 0.0 && viewport.pose().center_base_px.iter().all(|s| s.is_finite()));
         viewport.set_view([0.0, 0.0]);
-        assert_eq!(viewport.view_px(), [1000.0, 600.0], "a hidden view keeps its size");
+        assert!(near(viewport.view_px(), [1000.0, 600.0], 1e-9), "a hidden view keeps its size");
     }
 }

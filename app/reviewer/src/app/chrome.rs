@@ -244,7 +244,7 @@ impl Reviewer {
                 chosen = Some(file.path.clone());
             }
         }
-        self.open(chosen.into_iter().collect());
+        self.open(chosen.as_slice());
     }
 
     /// What lies over the window.

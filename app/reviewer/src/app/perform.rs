@@ -5,6 +5,7 @@ use eosin_workbench::command::{Command, Needs};
 use eosin_workbench::texts::Language;
 use eosin_workbench::{Look, Stain, StainView, Theme as KeptTheme, Tint};
 
+use super::files::Choice;
 use super::{Carry, Cover, Reviewer};
 use crate::keys;
 use crate::panel::Panel;
@@ -40,8 +41,8 @@ impl Reviewer {
 
     fn of_window(&mut self, ui: &Ui, id: &str) -> bool {
         match id {
-            "open" => self.choose(false),
-            "open-folder" => self.choose(true),
+            "open" => self.choose(Choice::Files),
+            "open-folder" => self.choose(Choice::Folder),
             "close-tab" => self.close(self.front),
             "next-tab" => self.bring((self.front + 1) % self.tabs.len().max(1)),
             "previous-tab" => {

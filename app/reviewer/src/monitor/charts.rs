@@ -123,17 +123,17 @@ pub(super) fn charts_ui(ui: &mut Ui, stage: &StageState, smooth: &mut f64) {
 fn head_ui(ui: &mut Ui, stage: &StageState, smooth: &mut f64) {
     ui.horizontal(|ui| {
         ui.label(RichText::new(stage.title()).text_style(theme::display()));
-        let mut facts = match stage.n_step {
+        let mut facts = vec![match stage.n_step {
             Some(n_step) => format!("step {} of {n_step}", stage.step),
             None => format!("step {}", stage.step),
-        };
+        }];
         if let Some(secs) = stage.elapsed_secs {
-            facts += &format!(" · {} so far", duration(secs));
+            facts.push(format!("{} so far", duration(secs)));
         }
         if let Some(secs) = stage.left_secs {
-            facts += &format!(" · {} left", duration(secs));
+            facts.push(format!("{} left", duration(secs)));
         }
-        ui.label(theme::quiet(ui, facts));
+        ui.label(theme::quiet(ui, facts.join(" · ")));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.spacing_mut().slider_width = 90.0;
             let slider = Slider::new(smooth, 0.0..=0.98).show_value(false);

@@ -18,7 +18,7 @@ use eosin_workbench::{ErrorReport, PictureSource, SlideKey, ViewRect};
 
 use desk::AnswerPlace;
 pub use desk::{AskNews, Desk};
-use turn::{Turn, TurnWish};
+use turn::{Model, Turn, TurnWish};
 
 use crate::icon::{Icon, paint};
 use crate::tab::Tab;
@@ -204,9 +204,9 @@ impl AskPanel {
             let scroll = ScrollArea::vertical().auto_shrink(false).stick_to_bottom(true);
             scroll.content_margin(Margin::same(tokens.space.gap as i8)).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = tokens.space.small;
-                let idle = !self.desk.answering();
+                let model = if self.desk.answering() { Model::Busy } else { Model::Idle };
                 for (idx, turn) in self.turns.iter_mut().enumerate() {
-                    match ui.push_id(idx, |ui| turn.ui(ui, idle)).inner {
+                    match ui.push_id(idx, |ui| turn.ui(ui, model)).inner {
                         Some(TurnWish::Show) => wish = Some(AskWish::Show(turn.slide.clone(), turn.view)),
                         Some(TurnWish::Again) => again = Some(idx),
                         None => {}
@@ -318,18 +318,15 @@ impl AskPanel {
                 ui.set_width(ui.available_width());
                 ui.horizontal(|ui| {
                     let side = vec2(64.0, 48.0);
-                    match &self.preview.picture {
-                        Some((texture, _)) => {
-                            let picture = egui::Image::new(texture)
-                                .max_size(side)
-                                .corner_radius(tokens().radius.small)
-                                .alt_text(text(ui, "review.sees"));
-                            ui.add_sized(side, picture);
-                        }
-                        None => {
-                            let (rect, _) = ui.allocate_exact_size(side, egui::Sense::hover());
-                            ui.painter().rect_filled(rect, tokens().radius.small, palette.stage);
-                        }
+                    if let Some((texture, _)) = &self.preview.picture {
+                        let picture = egui::Image::new(texture)
+                            .max_size(side)
+                            .corner_radius(tokens().radius.small)
+                            .alt_text(text(ui, "review.sees"));
+                        ui.add_sized(side, picture);
+                    } else {
+                        let (rect, _) = ui.allocate_exact_size(side, egui::Sense::hover());
+                        ui.painter().rect_filled(rect, tokens().radius.small, palette.stage);
                     }
                     ui.vertical(|ui| {
                         ui.spacing_mut().item_spacing.y = 1.0;

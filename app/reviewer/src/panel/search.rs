@@ -351,15 +351,12 @@ fn found_ui(ui: &mut Ui, idx: usize, found: &Found, width: f32) -> egui::Respons
     let painter = ui.painter_at(rect);
     painter.rect(rect, radius, palette.ground, Stroke::new(1.0, line), StrokeKind::Inside);
     let area = egui::Rect::from_min_size(rect.min, vec2(width, width * 0.72)).shrink(4.0);
-    match &found.picture {
-        Some(texture) => {
-            let fitted = texture.size_vec2() * (area.size() / texture.size_vec2()).min_elem();
-            let place = egui::Rect::from_center_size(area.center(), fitted);
-            egui::Image::new(texture).corner_radius(radius).paint_at(ui, place);
-        }
-        None => {
-            painter.rect_filled(area, radius, palette.stage);
-        }
+    if let Some(texture) = &found.picture {
+        let fitted = texture.size_vec2() * (area.size() / texture.size_vec2()).min_elem();
+        let place = egui::Rect::from_center_size(area.center(), fitted);
+        egui::Image::new(texture).corner_radius(radius).paint_at(ui, place);
+    } else {
+        painter.rect_filled(area, radius, palette.stage);
     }
     let scale = hit.um_per_px.map(|um| format!(" · {um:.2} µm/px")).unwrap_or_default();
     let tags = if hit.tags.is_empty() { String::new() } else { format!(" · {}", hit.tags.join(", ")) };

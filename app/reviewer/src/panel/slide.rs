@@ -33,6 +33,7 @@ pub fn slide_ui(ui: &mut Ui, tab: &Tab, field: &mut ScaleField) -> Option<ScaleW
         ui.label(words);
     };
     let spacing = [tokens().space.wide, 6.0];
+    ui.spacing_mut().interact_size.y = 18.0;
     Grid::new("slide-facts").num_columns(2).spacing(spacing).show(ui, |ui| {
         quiet(ui, "review.name");
         ui.add(egui::Label::new(&tab.title).truncate());
@@ -66,6 +67,7 @@ pub fn slide_ui(ui: &mut Ui, tab: &Tab, field: &mut ScaleField) -> Option<ScaleW
         ui.label(tab.measure().um_per_px().map_or_else(|| "–".to_owned(), |mpp| format!("{mpp:.4} µm/px")));
         ui.end_row();
     });
+    ui.reset_style();
     ui.add_space(tokens().space.gap);
     scale_ui(ui, tab, field)
 }

@@ -45,7 +45,7 @@ pub type Window = Harness<'static, Held>;
 
 impl Held {
     pub fn open(&mut self, paths: Vec<PathBuf>) {
-        self.get().open(paths);
+        self.get().open(&paths);
     }
 
     pub fn get(&mut self) -> &mut Reviewer {

@@ -31,6 +31,15 @@ enum Ending {
     },
 }
 
+/// Whether the model has time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Model {
+    /// Another answer could be made.
+    Idle,
+    /// An answer is being made.
+    Busy,
+}
+
 /// What a question asks of the panel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum TurnWish {
@@ -141,8 +150,8 @@ impl Turn {
         }
     }
 
-    /// Shows it; `idle` says that another answer could be made.
-    pub(super) fn ui(&mut self, ui: &mut Ui, idle: bool) -> Option<TurnWish> {
+    /// Shows it.
+    pub(super) fn ui(&mut self, ui: &mut Ui, model: Model) -> Option<TurnWish> {
         let palette = palette(ui);
         let mut wish = self.question_ui(ui).then_some(TurnWish::Show);
         self.reasoning_ui(ui);
@@ -187,14 +196,14 @@ impl Turn {
                 });
             }
         }
-        if self.versions_ui(ui, idle) {
+        if self.versions_ui(ui, model) {
             wish = Some(TurnWish::Again);
         }
         wish
     }
 
     /// Which of several answers is shown, and the way to another; returns whether one is wished for.
-    fn versions_ui(&mut self, ui: &mut Ui, idle: bool) -> bool {
+    fn versions_ui(&mut self, ui: &mut Ui, model: Model) -> bool {
         let ended = self.versions[self.shown].ending.is_some();
         let mut again = false;
         if !ended {
@@ -204,7 +213,7 @@ impl Turn {
             ui.spacing_mut().item_spacing.x = 2.0;
             if self.kept.is_some() {
                 let button = egui::Button::new(theme::quiet(ui, text(ui, "review.again"))).frame(false);
-                again = ui.add_enabled(idle, button).clicked();
+                again = ui.add_enabled(model == Model::Idle, button).clicked();
             }
             let n_version = self.versions.len();
             if n_version > 1 {
@@ -230,21 +239,18 @@ impl Turn {
         let mut go = false;
         ui.horizontal_top(|ui| {
             let side = vec2(72.0, 54.0);
-            match &self.picture {
-                Some((texture, _)) => {
-                    let name = text(ui, "review.go-back");
-                    let picture = egui::Image::new(texture)
-                        .max_size(side)
-                        .corner_radius(tokens().radius.small)
-                        .alt_text(name)
-                        .sense(Sense::click());
-                    let response = ui.add(picture).on_hover_text(name);
-                    go = response.on_hover_cursor(egui::CursorIcon::PointingHand).clicked();
-                }
-                None => {
-                    let (rect, _) = ui.allocate_exact_size(side, Sense::hover());
-                    ui.painter().rect_filled(rect, tokens().radius.small, palette(ui).stage);
-                }
+            if let Some((texture, _)) = &self.picture {
+                let name = text(ui, "review.go-back");
+                let picture = egui::Image::new(texture)
+                    .max_size(side)
+                    .corner_radius(tokens().radius.small)
+                    .alt_text(name)
+                    .sense(Sense::click());
+                let response = ui.add(picture).on_hover_text(name);
+                go = response.on_hover_cursor(egui::CursorIcon::PointingHand).clicked();
+            } else {
+                let (rect, _) = ui.allocate_exact_size(side, Sense::hover());
+                ui.painter().rect_filled(rect, tokens().radius.small, palette(ui).stage);
             }
             ui.vertical(|ui| {
                 ui.spacing_mut().item_spacing.y = 2.0;

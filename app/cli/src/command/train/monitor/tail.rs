@@ -44,7 +44,7 @@ impl Tail {
 
     /// Begins at the last `bytes` of the file: for files of which only the newest counts.
     pub(super) fn from_end(path: &Path, bytes: u64) -> Self {
-        let len = std::fs::metadata(path).map(|meta| meta.len()).unwrap_or(0);
+        let len = std::fs::metadata(path).map_or(0, |meta| meta.len());
         Self { path: path.to_owned(), place: len.saturating_sub(bytes), trace: Vec::new() }
     }
 
