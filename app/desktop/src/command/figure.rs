@@ -1,5 +1,7 @@
 //! Figures: a view or a region as a picture file, larger than the screen.
 
+#![expect(clippy::needless_pass_by_value, reason = "Tauri hands the arguments of commands over by value")]
+
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

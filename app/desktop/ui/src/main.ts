@@ -36,11 +36,14 @@ async function start(): Promise<void> {
     if (next) void changeLanguage(next.code);
   });
   useTheme(startup.theme);
+  let told = "";
   view.onFault = () => {
-    // The reader's own words, where it has some.
+    // The viewer cannot say why a tile did not come; the reader can, where it is to blame.
     void invoke<ErrorDto[]>("recent_errors").then((errors) => {
       const last = errors.at(-1);
-      showError(last ? { ...last, message: `${text("stage.fault")}: ${last.message}` } : { code: "tile", message: text("stage.fault"), hint: null });
+      if (!last || last.message === told) return;
+      told = last.message;
+      showError({ ...last, message: `${text("stage.fault")}: ${last.message}` });
     });
   };
   beginSide(startup.sidebar_px);

@@ -3,7 +3,7 @@
 
 import { commands } from "../commands";
 import { debounce, element, make, makeButton, makeIcon, openDialog } from "../dom";
-import { number, onLanguage, text } from "../texts";
+import { language, number, onLanguage, text } from "../texts";
 import type { ClassDto } from "../wire";
 import { boundsOf, colorOf, marks, nameOf, type Mark } from "./marks";
 import { hover } from "./overlay";
@@ -141,9 +141,29 @@ function goTo(mark: Mark): void {
   view.fit({ x_base_px: x_base_px + width_base_px / 2 - width / 2, y_base_px: y_base_px + height_base_px / 2 - height / 2, width_base_px: width, height_base_px: height });
 }
 
+/** What the list was last built from. */
+let built = "";
+
 function drawList(): void {
   const focused = list.contains(document.activeElement);
   const chosen = marks.selected();
+  const now = JSON.stringify([marks.version(), filter, ofClass, language(), stage.slide()?.handle]);
+  if (now === built) {
+    // A thousand rows stay as they are when another one is chosen.
+    const before = list.querySelector<HTMLElement>("[aria-selected=true]");
+    const after = chosen ? document.getElementById(`mark-${chosen.dto.id}`) : null;
+    if (before !== after) {
+      before?.setAttribute("aria-selected", "false");
+      if (before) before.tabIndex = -1;
+      after?.setAttribute("aria-selected", "true");
+      if (after) after.tabIndex = 0;
+      after?.scrollIntoView({ block: "nearest" });
+      if (focused) after?.focus();
+    }
+    if (!list.querySelector("[tabindex='0']")) list.querySelector(".mark")?.setAttribute("tabindex", "0");
+    return;
+  }
+  built = now;
   const shown = [...marks.all()].filter(matches);
   const rows = shown.map((mark, at) => {
     const row = make("li", "mark");
@@ -219,7 +239,11 @@ function field(key: string, input: HTMLElement): HTMLElement {
   return label;
 }
 
+let filtered = -1;
+
 function drawClassFilter(): void {
+  if (filtered === marks.version()) return;
+  filtered = marks.version();
   const names = new Set([...marks.all()].map((mark) => mark.dto.class?.name ?? ""));
   classFilter.replaceChildren(new Option(text("annotations.all-classes", { n: number(marks.n()) }), ""));
   for (const name of [...names].sort()) classFilter.append(new Option(name === "" ? text("annotations.no-class") : name, name === "" ? "-" : name));
@@ -240,6 +264,8 @@ function drawAll(): void {
 }
 
 function build(): void {
+  built = "";
+  filtered = -1;
   search.type = "search";
   search.placeholder = text("annotations.filter");
   search.setAttribute("aria-label", text("annotations.filter"));

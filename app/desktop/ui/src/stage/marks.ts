@@ -35,11 +35,14 @@ let saving = 0;
 let unsaved: ErrorDto | null = null;
 let steps = { n_undo: 0, n_redo: 0 };
 let known: ClassDto[] = [];
+/** Grows when what is listed changes, not when something else is chosen. */
+let version = 0;
 const calls: (() => void)[] = [];
 
 export const marks = {
   all: (): IterableIterator<Mark> => all.values(),
   n: (): number => all.size,
+  version: (): number => version,
   get: (id: string): Mark | undefined => all.get(id),
   selected: (): Mark | null => (selected === null ? null : (all.get(selected) ?? null)),
   classes: (): readonly ClassDto[] => known,
@@ -175,6 +178,7 @@ function tellStage(): void {
 }
 
 function take(news: AnnotationsDto): void {
+  if (news.changed.length > 0 || news.removed.length > 0) version += 1;
   for (const dto of news.changed) {
     const path = dto.shape.kind === "point" ? null : pathOf(dto.shape, dto.holes);
     all.set(dto.id, { dto, box: boxOf(pointsOf(dto.shape)), path, coarse: coarsePath(dto.shape) });
@@ -216,6 +220,7 @@ async function load(): Promise<void> {
   if (next === slide) return;
   const other = next?.handle !== slide?.handle;
   slide = next;
+  version += 1;
   if (other) {
     all = new Map();
     selected = null;

@@ -20,6 +20,9 @@ export interface Heatmap {
 }
 
 const SETTLED_MS = 150;
+const FAULT_MS = 400;
+/** A busy machine and a slow disk: longer than anybody waits for a tile. */
+const TILE_MS = 120_000;
 /** View pixels for one base pixel, at most: more shows no more. */
 const MOST_ZOOM = 8;
 
@@ -36,7 +39,7 @@ class View {
   private pictures: OpenSeadragon.TiledImage[] = [];
   private readonly onFrameCalls: (() => void)[] = [];
   private readonly onSettledCalls: (() => void)[] = [];
-  /** Called once for a slide when a part of it cannot be read. */
+  /** Called when tiles did not come: whoever read them knows whether that is news. */
   onFault: () => void = () => {};
 
   constructor() {
@@ -59,6 +62,7 @@ class View {
       visibilityRatio: 0.2,
       zoomPerScroll: 1.25,
       imageLoaderLimit: 8,
+      timeout: TILE_MS,
       // The table of commands has the keys.
       keyboardNavEnabled: false,
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: false },
@@ -77,14 +81,9 @@ class View {
     this.viewer.addHandler("resize", () => {
       if (!this.moved && this.slide) setTimeout(() => this.viewer.viewport.goHome(true));
     });
-    let faulted: string | null = null;
-    this.viewer.addHandler("tile-load-failed", () => {
-      // One unreadable tile is often one of hundreds: say it once for a slide.
-      if (this.slide && faulted !== this.slide.handle) {
-        faulted = this.slide.handle;
-        this.onFault();
-      }
-    });
+    // One unreadable tile is often one of hundreds; and one that is no longer wanted fails too.
+    const fault = debounce(FAULT_MS, () => this.onFault());
+    this.viewer.addHandler("tile-load-failed", fault);
   }
 
   /** Calls whenever the picture is drawn: what lies over it is drawn in the same frame. */
