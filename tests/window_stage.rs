@@ -139,7 +139,10 @@ fn annotations_are_drawn_changed_taken_back_and_kept() {
     std::thread::sleep(std::time::Duration::from_millis(700));
     window.press(&[ENTER]);
     window.press(&["\u{e008}", ENTER]);
-    window.until("a polygon", "[...document.querySelectorAll('.mark-name')].some((each) => each.textContent === 'Polygon')");
+    window.until(
+        "a polygon",
+        "[...document.querySelectorAll('.mark-name')].some((each) => each.textContent === 'Polygon')",
+    );
     let kept = annotations(&window);
     let kinds: Vec<_> = kept.iter().map(|each| each["shape"]["kind"].as_str().unwrap().to_owned()).collect();
     for kind in ["rectangle", "line", "point", "polygon"] {
@@ -274,14 +277,18 @@ fn everything_can_be_done_from_the_keyboard_in_both_languages_and_themes() {
     focus(&window);
     for (key, shown) in [("1", 1.25), ("3", 5.0), ("5", 20.0)] {
         window.press(&[key]);
-        window.until("the preset", &format!("Math.abs(parseFloat(document.getElementById('zoom').textContent) - {shown}) < 0.06"));
+        window.until(
+            "the preset",
+            &format!("Math.abs(parseFloat(document.getElementById('zoom').textContent) - {shown}) < 0.06"),
+        );
     }
     assert!((zoom(&window) - 20.0).abs() < 0.1);
     window.press(&["0"]);
 
     // The list of shortcuts names the keys of the table.
     window.execute("document.dispatchEvent(new KeyboardEvent('keydown', { key: 'F1', bubbles: true }))");
-    window.until("the list", "document.querySelector('.shortcuts')?.textContent.includes('Draw a rectangle')");
+    window
+        .until("the list", "document.querySelector('.shortcuts')?.textContent.includes('Draw a rectangle')");
     window.picture("shortcuts");
     window.press(&[ESCAPE]);
     window.until("no dialog", "!document.querySelector('dialog[open]')");
@@ -292,7 +299,8 @@ fn everything_can_be_done_from_the_keyboard_in_both_languages_and_themes() {
     window.until("the information", "document.querySelector('.information')");
     assert_eq!(window.count(".information .properties"), 0, "the file's own words are hidden");
     window.execute("[...document.querySelectorAll('.information .veil .button')].at(-1)?.click()");
-    window.until("the file's own words", "document.querySelectorAll('.information .properties dt').length > 3");
+    window
+        .until("the file's own words", "document.querySelectorAll('.information .properties dt').length > 3");
     window.picture("information");
     window.press(&[ESCAPE]);
 

@@ -105,7 +105,8 @@ fn question(text: &str, pictures: Vec<PictureSource>) -> Ask {
 #[test]
 fn what_is_shown_before_is_what_is_asked_and_kept() {
     let Some(desk) = desk() else { return };
-    let (model, seen) = desk.chats.preview(&[desk.view(), PictureSource::Whole { slide: desk.slide.clone() }]).unwrap();
+    let (model, seen) =
+        desk.chats.preview(&[desk.view(), PictureSource::Whole { slide: desk.slide.clone() }]).unwrap();
     let png = image::load_from_memory(&seen[0].png(&model).unwrap()).unwrap();
     assert_eq!([png.width(), png.height()], seen[0].size_px);
     let heard = desk.ask(&question("Describe the image.", vec![desk.view()]));
@@ -135,7 +136,10 @@ fn a_second_question_re_uses_the_image_and_an_edit_loses_nothing() {
     let edited = desk.ask(&Ask { chat, ..question("What do you see?", vec![desk.view()]) });
     let kept = desk.chats.book().chat(chat.unwrap()).unwrap();
     assert_eq!(kept.turns.len(), 3);
-    assert_eq!(kept.shown().iter().map(|turn| turn.question.as_str()).collect::<Vec<_>>(), ["What do you see?"]);
+    assert_eq!(
+        kept.shown().iter().map(|turn| turn.question.as_str()).collect::<Vec<_>>(),
+        ["What do you see?"]
+    );
     // The first branch is still there, with what followed.
     desk.chats.book().select(kept.turns[0].id, None).unwrap();
     let kept = desk.chats.book().chat(chat.unwrap()).unwrap();
@@ -147,7 +151,8 @@ fn a_second_question_re_uses_the_image_and_an_edit_loses_nothing() {
 fn an_answer_can_be_made_again_and_is_the_same_when_re_run() {
     let Some(desk) = desk() else { return };
     let drawn = AskOptions { temperature: Some(0.9), max_tokens: Some(32), ..AskOptions::default() };
-    let first = desk.ask(&Ask { options: drawn.clone(), ..question("Describe the image.", vec![desk.view()]) });
+    let first =
+        desk.ask(&Ask { options: drawn.clone(), ..question("Describe the image.", vec![desk.view()]) });
     let chat = first.chat.unwrap();
     let turn = desk.chats.book().chat(chat).unwrap().turns[0].id;
     let mut again = Heard::default();
@@ -191,7 +196,10 @@ fn a_stopped_answer_keeps_its_words() {
     let kept = desk.chats.book().chat(heard.chat.unwrap()).unwrap();
     let answer = kept.turns[0].shown().unwrap();
     let said = format!("{}{}", answer.reasoning, answer.answer);
-    assert!(!said.is_empty() && words.trim().starts_with(said.trim().get(..1).unwrap()), "{said:?} of {words:?}");
+    assert!(
+        !said.is_empty() && words.trim().starts_with(said.trim().get(..1).unwrap()),
+        "{said:?} of {words:?}"
+    );
 }
 
 #[test]

@@ -64,7 +64,8 @@ fn out(path: &str) -> String {
 
 /// The expression that `lib.rs` includes.
 fn write_handler(commands: &[String]) -> std::io::Result<()> {
-    let paths = commands.iter().map(|path| format!("    crate::command::{path},\n")).collect::<Vec<_>>().concat();
+    let paths =
+        commands.iter().map(|path| format!("    crate::command::{path},\n")).collect::<Vec<_>>().concat();
     std::fs::write(out("handler.rs"), format!("tauri::generate_handler![\n{paths}]\n"))
 }
 

@@ -298,7 +298,8 @@ impl Window {
         let binary = env!("CARGO_BIN_EXE_eosin");
         // Only of this desk: other desks on the machine run the same binary.
         let group = self.group.to_string();
-        let killed = Command::new("pkill").args(["-KILL", "-g", &group, "-f", &format!("^{binary}")]).status();
+        let killed =
+            Command::new("pkill").args(["-KILL", "-g", &group, "-f", &format!("^{binary}")]).status();
         assert!(killed.is_ok_and(|killed| killed.success()), "the program is there to be killed");
         // The driver learns of it, and lets another window begin.
         let agent: ureq::Agent = ureq::Agent::config_builder()

@@ -75,10 +75,10 @@ impl Shared {
     fn goes_on(&self) -> bool {
         let mut wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
         while *wish == Wish::Pause {
-            self.meter(|meter| meter.pause());
+            self.meter(Meter::pause);
             wish = self.wished.wait(wish).unwrap_or_else(PoisonError::into_inner);
         }
-        self.meter(|meter| meter.go());
+        self.meter(Meter::go);
         *wish == Wish::Go
     }
 

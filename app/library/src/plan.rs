@@ -214,10 +214,10 @@ mod tests {
             let grid = TileGrid::new(base_px, base, &Recipe::default());
             assert_eq!((&*grid.columns, &*grid.rows, grid.size_px), (columns, rows, size_px), "{base_px:?}");
             for place in grid.places() {
-                for k in 0..2 {
+                for (k, side) in base_px.into_iter().enumerate() {
                     let end =
                         f64::from(place.origin_base_px[k]) + f64::from(place.size_px[k]) * place.downsample;
-                    assert!(end < f64::from(base_px[k]) + place.downsample, "{place:?}");
+                    assert!(end < f64::from(side) + place.downsample, "{place:?}");
                 }
             }
         };

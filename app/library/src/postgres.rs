@@ -186,7 +186,7 @@ impl Library for PostgresLibrary {
     }
 
     fn model(&self) -> Option<ModelId> {
-        self.with(|client| rows::model(client)).ok().flatten()
+        self.with(rows::model).ok().flatten()
     }
 
     fn claim(&self, model: &ModelId) -> Result<(), LibraryError> {

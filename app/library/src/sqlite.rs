@@ -198,6 +198,7 @@ impl SqliteLibrary {
         Ok(ids)
     }
 
+    #[expect(clippy::unused_self, reason = "belongs to the store whose index it asks")]
     fn neighbours(
         &self,
         index: &VectorIndex,

@@ -7,7 +7,7 @@ mod chrome;
 mod files;
 mod perform;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -19,7 +19,6 @@ use eosin_workbench::finder::Finder;
 use eosin_workbench::texts::Language;
 use eosin_workbench::{
     ErrorReport, OpenedSlide, Preferences, RecentFile, SlideKey, Theme, ViewRect, Workbench, default_classes,
-    list_slides,
 };
 
 use crate::keys;

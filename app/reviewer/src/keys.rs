@@ -143,9 +143,9 @@ fn parse(keys: &str) -> Option<(Modifiers, Key)> {
             _ => break,
         };
         match name {
-            "Ctrl" => modifiers = modifiers | Modifiers::COMMAND,
-            "Shift" => modifiers = modifiers | Modifiers::SHIFT,
-            "Alt" => modifiers = modifiers | Modifiers::ALT,
+            "Ctrl" => modifiers |= Modifiers::COMMAND,
+            "Shift" => modifiers |= Modifiers::SHIFT,
+            "Alt" => modifiers |= Modifiers::ALT,
             _ => return None,
         }
         rest = after;

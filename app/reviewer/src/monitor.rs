@@ -210,6 +210,7 @@ impl Monitor {
         });
     }
 
+    #[expect(clippy::unused_self, reason = "a part of the window, as the others are")]
     fn bar(&mut self, ui: &mut Ui, run: &RunState) {
         let palette = palette(ui);
         let frame = Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(14, 7));

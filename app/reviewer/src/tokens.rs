@@ -66,8 +66,9 @@ pub struct Palette {
     /// What is done.
     #[serde(deserialize_with = "color")]
     pub good: Color32,
-    /// Around icons that lie on the stage.
+    /// Around icons that lie on the stage of the page; read, so that the file is the same for both windows.
     #[serde(deserialize_with = "color")]
+    #[expect(dead_code, reason = "the page's own")]
     pub halo: Color32,
     /// Curves, in order.
     #[serde(deserialize_with = "colors")]
@@ -126,7 +127,8 @@ pub struct TextSizes {
     pub small: f32,
     /// Most of it.
     pub body: f32,
-    /// Titles of panels.
+    /// Titles of panels of the page; read, so that the file is the same for both windows.
+    #[expect(dead_code, reason = "the page's own")]
     pub title: f32,
     /// Titles of empty pages.
     pub display: f32,

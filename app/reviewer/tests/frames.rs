@@ -3,6 +3,13 @@
 //! `EOSIN_BENCH=1 cargo test --workspace --test frames -- --nocapture` prints the times; without it they are
 //! only held against bounds that a loaded machine keeps, too.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
+    reason = "tests panic where the program must not, and say what they measured"
+)]
+
 mod support;
 
 use std::sync::atomic::Ordering;

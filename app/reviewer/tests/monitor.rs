@@ -1,5 +1,12 @@
 //! The training monitor's window without the window.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
+    reason = "tests panic where the program must not, and say what they measured"
+)]
+
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

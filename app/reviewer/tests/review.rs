@@ -1,5 +1,12 @@
 //! The reviewer's window without the window: by its accessible names, and by pictures of it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
+    reason = "tests panic where the program must not, and say what they measured"
+)]
+
 mod support;
 
 use std::path::{Path, PathBuf};

@@ -319,7 +319,6 @@ fn new_graph(d_embed: usize) -> Result<Index, IndexError> {
     Index::new(&options).map_err(graph_error)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "map_err hands the error over")]
 fn graph_error(error: impl std::fmt::Display) -> IndexError {
     IndexError::Graph { cause: error.to_string() }
 }

@@ -20,7 +20,7 @@ const DEFAULT_NAME: &str = "default";
 /// Which library.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct LibraryArgs {
-    /// Library: a name, a folder, or postgres://user@host/database; EOSIN_LIBRARY, else `default`
+    /// Library: a name, a folder, or `postgres://user@host/database`; EOSIN_LIBRARY, else `default`
     #[arg(long, value_name = "NAME|DIR|URL")]
     library: Option<String>,
 }

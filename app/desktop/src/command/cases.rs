@@ -5,6 +5,7 @@
 use eosin_casebook::{ChatId, ExportOptions, Format, Names};
 use eosin_core::error_chain;
 use eosin_workbench::WorkbenchError;
+use eosin_workbench::texts::Texts;
 
 use super::Managed;
 use crate::dto::{AuditDto, ChatSummaryDto, ErrorDto, ExportDto};
@@ -48,7 +49,11 @@ pub(crate) async fn export_chat(state: Managed<'_>, request: ExportDto) -> Resul
         rfd::AsyncFileDialog::new().add_filter(ending, &[ending]).set_file_name(format!("case.{ending}"));
     let Some(file) = dialog.save_file().await else { return Ok(None) };
     let names = if request.names { Names::Shown } else { Names::Hidden };
-    let options = ExportOptions { names, ..ExportOptions::default() };
+    let options = ExportOptions {
+        names,
+        labels: Texts::of(super::settings::language(&state)).document(),
+        ..ExportOptions::default()
+    };
     let book = state.chats.book();
     book.export(ChatId(request.chat), format, &options, file.path()).map_err(WorkbenchError::from)?;
     Ok(Some(file.path().to_string_lossy().into_owned()))

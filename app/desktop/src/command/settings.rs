@@ -28,13 +28,7 @@ pub(crate) fn startup(state: Managed<'_>) -> StartupDto {
     let demo = state.options.model == BundleSource::Demo;
     let suggestions = if demo { SUGGESTIONS } else { &SUGGESTIONS[..1] };
     let preferences = state.preferences.get();
-    let language = preferences.language.unwrap_or_else(|| {
-        // The order in which programs ask for the language of the person.
-        let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
-            .into_iter()
-            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-        Language::from_locale(&locale.unwrap_or_default())
-    });
+    let language = language(&state);
     let tabs = preferences.tabs.iter().map(|tab| TabDto {
         path: tab.path.to_string_lossy().into_owned(),
         placement: tab.view.map(Into::into),
@@ -68,6 +62,17 @@ pub(crate) fn startup(state: Managed<'_>) -> StartupDto {
 #[tauri::command(async)]
 pub(crate) fn recent(state: Managed<'_>) -> Vec<FileDto> {
     recent_files(&state.preferences.get())
+}
+
+/// The language of the person: chosen, else that of the system.
+pub(super) fn language(state: &crate::State) -> Language {
+    state.preferences.get().language.unwrap_or_else(|| {
+        // The order in which programs ask for the language of the person.
+        let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        Language::from_locale(&locale.unwrap_or_default())
+    })
 }
 
 /// The words of another language, from now on.

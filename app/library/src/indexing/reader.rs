@@ -110,6 +110,7 @@ impl Reader {
     }
 
     /// Does what a file needs.
+    #[expect(clippy::too_many_lines, reason = "the steps of one file, read top to bottom")]
     fn file(
         &self,
         source: &Source,

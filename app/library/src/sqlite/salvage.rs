@@ -29,7 +29,7 @@ pub(super) fn rebuild(path: &Path) -> Result<(Connection, Opening), LibraryError
         move |source| LibraryError::Io { path, source }
     };
     let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-    let backup = (0..)
+    let backup = (0..u32::MAX)
         .map(|n| {
             path.with_extension(if n == 0 {
                 format!("{stamp}.broken")

@@ -288,6 +288,7 @@ fn plot_ui(ui: &mut Ui, stage: &StageState, chart: &Chart, smooth: f64) {
 }
 
 /// Round places on an axis, about `n` of them.
+#[expect(clippy::needless_pass_by_value, reason = "the plot hands it over")]
 fn marks(input: GridInput, n: f64) -> Vec<GridMark> {
     let (from, to) = input.bounds;
     let rough = (to - from) / n;

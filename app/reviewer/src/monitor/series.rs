@@ -37,7 +37,7 @@ impl Series {
             self.open = (0, 0.0, 0.0);
         }
         if self.points.len() == MOST_POINTS {
-            let pair = |pair: &[[f64; 2]]| [0, 1].map(|k| (pair[0][k] + pair[1][k]) / 2.0);
+            let pair = |pair: &[[f64; 2]]| [0, 1].map(|k| f64::midpoint(pair[0][k], pair[1][k]));
             self.points = self.points.chunks_exact(2).map(pair).collect();
             self.stride *= 2;
         }

@@ -23,9 +23,10 @@ use eosin_workbench::{FeedOptions, PreferencesFile, Workbench};
 
 /// A file of the real data, where it is there.
 pub fn shared(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("EOSIN_SHARED")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")));
+    let folder = std::env::var_os("EOSIN_SHARED").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
+        PathBuf::from,
+    );
     let path = folder.join("data").join(name);
     if path.exists() {
         return Some(path);
@@ -159,7 +160,7 @@ pub fn until(window: &mut Window, what: &str, mut holds: impl FnMut(&mut Window)
         if holds(window) {
             return;
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        assert!(begun.elapsed() < Duration::from_mins(1), "not within a minute: {what}");
         std::thread::sleep(Duration::from_millis(4));
     }
 }

@@ -365,12 +365,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path();
         fs::write(dir.join(METRICS), row(1, 1.0)).unwrap();
-        let lines: String = (0..100)
+        let lines: Vec<String> = (0..100)
             .map(|step| {
                 format!("{{\"step\":{step},\"completion\":\"c\",\"rewards\":{{\"accuracy\":1.0}}}}\nbroken\n")
             })
             .collect();
-        fs::write(dir.join(COMPLETIONS), lines).unwrap();
+        fs::write(dir.join(COMPLETIONS), lines.concat()).unwrap();
         let state = RunFolder::open(dir).unwrap().look();
         let samples = &state.stages[0].samples;
         assert_eq!((samples.len(), samples[0].step), (MOST_SAMPLES, 99));
