@@ -22,6 +22,7 @@ usage: cargo xtask <task>
   build         build the binary, and print where it lies
   bench         speed of this machine beside the peers found on it (see PERFORMANCE.md)
   bench train   training steps beside PyTorch, in the Python that EOSIN_PYTHON names
+  bench tiles   tiles of slides beside OpenSlide's own reading
   bench search  time and recall of a search among vectors: `bench search 100000 1000000`
   bench index   tiles a second of an indexing run beside ONNX Runtime, in that Python
   screenshots   draw the window's main states into assets/screenshots

@@ -140,6 +140,9 @@ fn software_vulkan() -> Option<PathBuf> {
 pub(crate) fn bench(args: &[String]) -> Result<(), String> {
     match args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         Some(("train", args)) => return bench_train(args),
+        Some(("tiles", args)) => {
+            return step("bench tiles", Command::new(bench_program("tiles")?).args(args));
+        }
         Some(("search", args)) => return bench_search(args),
         Some(("index", args)) => return bench_index(args),
         _ => {}
