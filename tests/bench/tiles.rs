@@ -187,7 +187,7 @@ fn measure(path: &Path, n_tile: usize) -> Times {
     for (idx, [level, column, row]) in tiles_of(&opened, n_tile).into_iter().enumerate() {
         let ours = || {
             cost(|| {
-                drop(feed.wait(&opened, TileAddress::jpeg(level, column, row)).expect("the tile is there"))
+                drop(feed.wait(&opened, TileAddress::jpeg(level, column, row)).expect("the tile is there"));
             })
         };
         let theirs = || {

@@ -37,6 +37,7 @@ use crate::words;
 
 /// News that may wait for a frame.
 const MAX_NEWS: usize = 64;
+
 /// What a thread has to tell.
 enum News {
     /// A slide was opened, or not.

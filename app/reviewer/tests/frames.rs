@@ -19,7 +19,7 @@ use eosin_core::Mpp;
 use eosin_reviewer::Tab;
 use eosin_workbench::Measure;
 use support::drawn::{DrawnSlide, Pace};
-use support::*;
+use support::{Theme, Window, settle, window};
 
 const BASE_PX: [u32; 2] = [100_000, 80_000];
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use eosin_reviewer::Lettering;
 use eosin_reviewer::monitor::{Monitor, MonitorSource, Progress, RunState, Sample, Series, StageState};
-use support::*;
+use support::{Harness, Queryable, Theme, adapter, picture, whole};
 
 /// A run that a test writes.
 #[derive(Clone, Default)]

@@ -20,7 +20,9 @@ use eosin_reviewer::{STAGE, Tab};
 use eosin_slide::{PyramidOptions, write_picture_pyramid};
 use eosin_workbench::Measure;
 use support::drawn::{DrawnSlide, Pace};
-use support::*;
+use support::{
+    Model, Queryable, Theme, Window, egui, picture, save, settle, shared, until, window, window_with,
+};
 
 /// A slide file of 1600 × 1200 px, with or without a scale.
 fn slide(folder: &Path, name: &str, mpp: Option<f64>) -> PathBuf {

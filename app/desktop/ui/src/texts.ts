@@ -1,6 +1,6 @@
 // The words of the interface, out of the one catalogue that Rust holds (`assets/texts.toml`).
 //
-// In index.html, `data-text="key"` fills in an element's text, and `data-text-title`, `data-text-aria-label`,
+// In index.html, `data-text` with a key fills in an element's text, and `data-text-title`, `data-text-aria-label`,
 // `data-text-placeholder` an attribute. A part that makes its own elements asks `text` again on `onLanguage`.
 
 import { invoke } from "@tauri-apps/api/core";

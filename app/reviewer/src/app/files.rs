@@ -112,17 +112,14 @@ impl Reviewer {
 
     /// Shows a place of a file, which is opened where it is not open.
     pub(super) fn open_at(&mut self, path: PathBuf, place: Option<ViewRect>) {
-        match self.tabs.iter().position(|tab| tab.is_of(&path)) {
-            Some(idx) => {
-                self.bring(idx);
-                if let Some(place) = place {
-                    self.tabs[idx].point_at(place);
-                }
+        if let Some(idx) = self.tabs.iter().position(|tab| tab.is_of(&path)) {
+            self.bring(idx);
+            if let Some(place) = place {
+                self.tabs[idx].point_at(place);
             }
-            None => {
-                self.awaited = place.map(|place| (path.clone(), place));
-                self.open(&[path]);
-            }
+        } else {
+            self.awaited = place.map(|place| (path.clone(), place));
+            self.open(&[path]);
         }
     }
 

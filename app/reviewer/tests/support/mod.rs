@@ -1,6 +1,6 @@
 //! A window without a window: on software Vulkan, by accessible names, and a picture of it where one wants to look.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its own part")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
