@@ -272,7 +272,7 @@ mod tests {
         // Four at a time and the rest alone give the same, opaque or not.
         for n_px in 1..11 {
             let px =
-                |idx: u32| if idx % 5 == 3 { 0x80_40_00_80 } else { 0xff_00_00_00 | idx * 0x00_11_07_03 };
+                |idx: u32| if idx % 5 == 3 { 0x80_40_00_80 } else { 0xff_00_00_00 | (idx * 0x00_11_07_03) };
             let bytes: Vec<u8> = (0..n_px).flat_map(|idx| argb(px(idx))).collect();
             let want: Vec<u8> =
                 (0..n_px).flat_map(|idx| on_white([1, 1], &argb(px(idx))).unwrap().into_pixels()).collect();
