@@ -7,6 +7,7 @@
     reason = "tests panic where the program must not, and say what they measured"
 )]
 
+#[path = "support/harness.rs"]
 mod support;
 
 use std::path::{Path, PathBuf};

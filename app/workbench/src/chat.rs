@@ -5,25 +5,28 @@
 //! killed program has lost a second of it at most. Where the case book cannot be written, the answer still comes
 //! and says that it is not kept. Held true by `tests/workbench.rs`.
 
+mod growing;
+mod settings;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use eosin_casebook::{
-    Answer, AnswerEnd, AnswerId, CaseBook, Chat, ChatId, NewAnswer, NewImage, NewTurn, TurnId,
-};
-use eosin_core::{Conversation, Part, Role, Turn as CoreTurn, error_chain};
+use eosin_casebook::{Answer, AnswerId, CaseBook, Chat, ChatId, NewAnswer, NewImage, NewTurn, TurnId};
+use eosin_core::{Conversation, Part, Role, Turn as CoreTurn};
 use eosin_session::{
-    AskOptions, Cancel, LoadState, ModelInfo, Question, SessionError, StopReason, StreamEvent, Style, Worker,
+    AskOptions, Cancel, LoadState, ModelInfo, Question, SessionError, StreamEvent, Style, Worker,
 };
-use serde_json::{Value, json};
+
+use growing::Growing;
+
+pub use growing::rate;
+pub use settings::{options_of, settings_of};
 
 use crate::error::{ErrorReport, WorkbenchError};
 use crate::picture::{MOST_PICTURES, PictureSource, SeenPicture};
 use crate::workbench::Workbench;
 
-/// How often the case book hears of an answer that grows.
-const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// Letters of a question that become the title of a new chat.
 const TITLE_LETTERS: usize = 80;
 /// Temperature of another version of an answer that was greedy: at zero it would be the same again.
@@ -383,124 +386,6 @@ impl Chats {
     }
 }
 
-/// An answer while it grows, on its way into the case book.
-struct Growing {
-    begun: Instant,
-    kept: Instant,
-    first_token_secs: Option<f32>,
-    /// When the answer proper began.
-    answered_secs: Option<f32>,
-    reasoning: String,
-    answer: String,
-}
-
-impl Growing {
-    fn new(begun: Instant) -> Self {
-        Self {
-            begun,
-            kept: begun,
-            first_token_secs: None,
-            answered_secs: None,
-            reasoning: String::new(),
-            answer: String::new(),
-        }
-    }
-
-    /// Time from the first word to the answer proper, where there was reasoning.
-    fn reasoning_secs(&self) -> Option<f32> {
-        (!self.reasoning.is_empty()).then(|| {
-            let end = self.answered_secs.unwrap_or_else(|| self.begun.elapsed().as_secs_f32());
-            end - self.first_token_secs.unwrap_or(end)
-        })
-    }
-
-    fn keep(
-        &mut self,
-        book: &CaseBook,
-        id: AnswerId,
-        event: &StreamEvent,
-    ) -> Result<(), eosin_casebook::CaseError> {
-        match event {
-            StreamEvent::Text { channel, delta } => {
-                let secs = self.begun.elapsed().as_secs_f32();
-                self.first_token_secs.get_or_insert(secs);
-                match channel {
-                    eosin_session::Channel::Reasoning => self.reasoning += delta,
-                    eosin_session::Channel::Answer => {
-                        self.answered_secs.get_or_insert(secs);
-                        self.answer += delta;
-                    }
-                }
-                if self.kept.elapsed() < KEEP_EVERY {
-                    return Ok(());
-                }
-                self.kept = Instant::now();
-                book.progress(id, &self.reasoning, &self.answer)
-            }
-            StreamEvent::Done { reason, usage, transcript } => {
-                let settled = &transcript.settled;
-                let probabilities = Some(transcript.option_probabilities.clone());
-                let n_read = usage.n_prompt - usage.n_reused;
-                book.finish_answer(
-                    id,
-                    &AnswerEnd {
-                        reason: reason.name().to_owned(),
-                        text: transcript.text.clone(),
-                        reasoning: transcript.reasoning.clone(),
-                        answer: transcript.answer.clone(),
-                        prompt_ids: transcript.prompt_ids.clone(),
-                        token_ids: transcript.token_ids.clone(),
-                        usage: json!({
-                            "n_prompt": usage.n_prompt,
-                            "n_reused": usage.n_reused,
-                            "n_image": usage.n_image,
-                            "n_image_reused": usage.n_image_reused,
-                            "n_generated": usage.n_generated,
-                            "n_context": usage.n_context,
-                            "prepare_secs": usage.prepare_secs,
-                            "vision_secs": usage.vision_secs,
-                            "prefill_secs": usage.prefill_secs,
-                            "decode_secs": usage.decode_secs,
-                            "score_secs": usage.score_secs,
-                            "first_token_secs": self.first_token_secs,
-                            "reasoning_secs": self.reasoning_secs(),
-                            "total_secs": self.begun.elapsed().as_secs_f32(),
-                            "prefill_tokens_per_sec": rate(n_read, usage.prefill_secs),
-                            "tokens_per_sec": rate(usage.n_generated, usage.decode_secs),
-                            "max_tokens": settled.max_tokens,
-                            "min_pixels": settled.min_pixels,
-                            "max_pixels": settled.max_pixels,
-                        }),
-                        option_probabilities: probabilities.filter(|probabilities| !probabilities.is_empty()),
-                        error: None,
-                    },
-                )
-            }
-            StreamEvent::Failed(error) => book.finish_answer(
-                id,
-                &AnswerEnd {
-                    reason: "failed".to_owned(),
-                    reasoning: std::mem::take(&mut self.reasoning),
-                    answer: std::mem::take(&mut self.answer),
-                    error: Some(error_chain(error.as_ref())),
-                    ..AnswerEnd::default()
-                },
-            ),
-            StreamEvent::Planned { .. } | StreamEvent::Prefilled { .. } => Ok(()),
-        }
-    }
-}
-
-/// Per second, where time was taken at all.
-pub fn rate(n: usize, secs: f32) -> Option<f32> {
-    (secs > 0.0).then(|| n as f32 / secs)
-}
-
-/// Whether an answer was cut short by a limit.
-pub fn is_cut(reason: StopReason) -> bool {
-    matches!(reason, StopReason::MaxTokens | StopReason::ContextFull)
-}
-
 /// Questions and answers from the first to `answer`.
 pub fn path(chat: &Chat, answer: AnswerId) -> Vec<(&eosin_casebook::Turn, &Answer)> {
     let mut path = Vec::new();
@@ -587,42 +472,6 @@ fn settled_options(options: &AskOptions, model: &ModelInfo) -> AskOptions {
     options
 }
 
-/// The settings of an answer as the case book keeps them.
-pub fn settings_of(options: &AskOptions) -> Value {
-    json!({
-        "greedy": options.greedy,
-        "temperature": options.temperature,
-        "top_k": options.top_k,
-        "top_p": options.top_p,
-        "repetition_penalty": options.repetition_penalty,
-        "seed": options.seed,
-        "max_tokens": options.max_tokens,
-        "stop": options.stop,
-        "min_pixels": options.min_pixels,
-        "max_pixels": options.max_pixels,
-    })
-}
-
-/// The settings out of the case book; what is missing is as the model says.
-pub fn options_of(settings: &Value) -> AskOptions {
-    let float = |key: &str| settings[key].as_f64().map(|value| value as f32);
-    let count = |key: &str| settings[key].as_u64().map(|value| value as usize);
-    let words = settings["stop"].as_array().into_iter().flatten();
-    AskOptions {
-        greedy: settings["greedy"].as_bool().unwrap_or_default(),
-        temperature: float("temperature"),
-        top_k: count("top_k"),
-        top_p: float("top_p"),
-        repetition_penalty: float("repetition_penalty"),
-        seed: settings["seed"].as_u64(),
-        max_tokens: count("max_tokens"),
-        stop: words.filter_map(|word| word.as_str().map(str::to_owned)).collect(),
-        min_pixels: settings["min_pixels"].as_u64(),
-        max_pixels: settings["max_pixels"].as_u64(),
-        ..AskOptions::default()
-    }
-}
-
 /// The first line of a question, short.
 fn title(question: &str) -> String {
     let line = question.trim().lines().next().unwrap_or_default();
@@ -636,26 +485,6 @@ fn title(question: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn settings_come_back_as_they_were_kept() {
-        let options = AskOptions {
-            temperature: Some(0.625),
-            top_k: Some(40),
-            top_p: Some(0.75),
-            repetition_penalty: Some(1.125),
-            seed: Some(7),
-            max_tokens: Some(300),
-            stop: vec!["</answer>".to_owned()],
-            max_pixels: Some(501_760),
-            ..AskOptions::default()
-        };
-        for options in [options, AskOptions::default(), AskOptions { greedy: true, ..AskOptions::default() }]
-        {
-            let text = settings_of(&options).to_string();
-            assert_eq!(options_of(&serde_json::from_str(&text).unwrap()), options, "{text}");
-        }
-    }
 
     #[test]
     fn a_title_is_one_short_line() {

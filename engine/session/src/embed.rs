@@ -5,6 +5,8 @@
 //! is there, says what it decided ([`ClipBundle::summary`]) and checks the small files; [`ClipBundle::load`]
 //! unpacks the weights onto a device. The name in an embedding is a hash over weights, activation and preprocessing, for a change of
 //! any of them moves every vector. Held true by `tests/parity_clip.rs`.
+//!
+//! This file is long because a CLIP bundle and the model in it belong together, and half of it is the ways to open one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -5,6 +5,8 @@
 //! about the same picture reads only its own words. What was spared is in [`Usage`]. Held true by
 //! `tests/cli.rs` (24 greedy tokens of 42 cases) and `tests/session_reuse.rs` (a second question, fresh and
 //! re-used, answers alike).
+//!
+//! This file is long because the loop that answers is read top to bottom, with what it keeps between questions.
 
 mod options;
 mod words;
