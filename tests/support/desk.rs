@@ -260,9 +260,9 @@ impl Window {
         std::fs::create_dir_all(&folder).expect("the folder for pictures");
         // The last frame is on the screen a moment after the page says that it is done.
         std::thread::sleep(Duration::from_millis(900));
-        let path = folder.join(format!("{name}.png"));
+        let path = folder.join(format!("{name}.jpg"));
         let taken = Command::new("import")
-            .args(["-window", "root", "-define", "png:compression-level=9", "-colors", "255"])
+            .args(["-window", "root", "-quality", "88", "-strip"])
             .arg(&path)
             .env("DISPLAY", &self.display)
             .status();
