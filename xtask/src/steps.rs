@@ -196,6 +196,7 @@ fn bench_program(name: &str) -> Result<String, String> {
 /// Draws the window's main states.
 pub(crate) fn screenshots() -> Result<(), String> {
     machine::prepare(Need::Test)?;
-    let mut tests = cargo(&["test", "--workspace", "--test", "window", "--test", "window_stage", "--", "--nocapture"]);
+    let mut tests =
+        cargo(&["test", "--workspace", "--test", "window", "--test", "window_stage", "--", "--nocapture"]);
     step("screenshots", tests.env("EOSIN_SCREENSHOTS", root().join("assets/screenshots")))
 }

@@ -149,37 +149,34 @@ mod tests {
         assert_eq!(keys, Labels::KEYS.len());
     }
 
+    /// All source texts below a folder, one after the other.
+    fn sources(folder: &std::path::Path) -> String {
+        let mut all = String::new();
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                all += &sources(&path);
+            } else {
+                all += &std::fs::read_to_string(path).unwrap_or_default();
+            }
+        }
+        all
+    }
+
     /// The page names its texts by key: each must be in the catalogue, and each of the catalogue be used.
     #[test]
     fn the_page_and_the_windows_use_the_catalogue() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut sources = String::new();
-        let mut folders = vec![
-            root.join("desktop/ui/src"),
-            root.join("desktop/src"),
-            root.join("reviewer/src"),
-            root.join("workbench/src"),
-            root.join("cli/src"),
-        ];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-                let path = entry.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    sources += &std::fs::read_to_string(path).unwrap_or_default();
-                }
+        let page = sources(&root.join("desktop/ui/src"))
+            + &std::fs::read_to_string(root.join("desktop/ui/index.html")).unwrap();
+        for start in ["data-text=\"", " text(\"", "(text(\"", "{text(\""] {
+            for part in page.split(start).skip(1) {
+                let key = part.split('"').next().unwrap_or_default();
+                assert!(catalogue().contains_key(key), "the page names the text {key}");
             }
         }
-        sources += &std::fs::read_to_string(root.join("desktop/ui/index.html")).unwrap();
-        for part in sources.split("data-text=\"").skip(1) {
-            let key = part.split('"').next().unwrap_or_default();
-            assert!(catalogue().contains_key(key), "index.html or a script names the text {key}");
-        }
-        for part in sources.split("text(\"").skip(1) {
-            let key = part.split('"').next().unwrap_or_default();
-            assert!(catalogue().contains_key(key), "a script names the text {key}");
-        }
+        let others = ["desktop/src", "reviewer/src", "workbench/src", "cli/src"];
+        let sources = page + &others.map(|folder| sources(&root.join(folder))).concat();
         let dynamic = ["command.", "group.", "choice.", "document.", "shape.", "stain."];
         for key in catalogue().keys().filter(|key| !dynamic.iter().any(|start| key.starts_with(start))) {
             assert!(sources.contains(&format!("\"{key}\"")), "nothing uses the text {key}");
