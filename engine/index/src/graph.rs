@@ -24,6 +24,8 @@ const N_EDGE: usize = 16;
 const EXPANSION_ADD: usize = 128;
 /// Candidates that are looked at in a search.
 const EXPANSION_SEARCH: usize = 96;
+/// Vectors up to which that width was measured to be enough.
+const N_MEASURED: usize = 100_000;
 /// Up to so many vectors are compared one by one.
 const N_EXACT: usize = 2000;
 /// Candidates above those asked for whose order is decided exactly.
@@ -226,6 +228,7 @@ impl VectorIndex {
         if inner.rows.len() <= N_EXACT.max(n) {
             return inner.exact(query.values(), n, inner.rows.keys().into_iter());
         }
+        inner.graph.change_expansion_search(width(inner.rows.len()));
         let found = inner.graph.search(query.values(), n + n / 2 + N_SPARE).map_err(graph_error)?;
         inner.exact(query.values(), n, found.keys.into_iter())
     }
@@ -248,6 +251,7 @@ impl VectorIndex {
         if inner.rows.len() <= N_EXACT.max(n) {
             return inner.exact(query.values(), n, inner.rows.keys().into_iter().filter(|key| keep(*key)));
         }
+        inner.graph.change_expansion_search(width(inner.rows.len()));
         let found =
             inner.graph.filtered_search(query.values(), n + n / 2 + N_SPARE, keep).map_err(graph_error)?;
         inner.exact(query.values(), n, found.keys.into_iter())
@@ -317,6 +321,12 @@ fn new_graph(d_embed: usize) -> Result<Index, IndexError> {
         multi: false,
     };
     Index::new(&options).map_err(graph_error)
+}
+
+/// Vertices looked at for one search: more in a larger graph, which would lose its recall otherwise.
+fn width(n_vector: usize) -> usize {
+    let growth = (n_vector as f64 / N_MEASURED as f64).powf(0.75).clamp(1.0, 10.0);
+    (EXPANSION_SEARCH as f64 * growth) as usize
 }
 
 fn graph_error(error: impl std::fmt::Display) -> IndexError {
