@@ -257,20 +257,6 @@ impl eframe::App for Monitor {
     }
 }
 
-/// Two units at most: `1 h 05 min`, `12 min 30 s`, `4.2 s`.
-fn duration(secs: f64) -> String {
-    if !secs.is_finite() || secs < 0.0 {
-        return "–".to_owned();
-    }
-    let whole = secs.round() as u64;
-    match whole {
-        0..10 => format!("{secs:.1} s"),
-        10..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
 /// About three digits; very small and very large ones with a power of ten.
 fn compact(value: f64) -> String {
     let size = value.abs();
@@ -299,10 +285,6 @@ mod tests {
             [(0.0, "0.000"), (1.234, "1.23"), (123.4, "123"), (2e-5, "2.0e-5"), (f64::NAN, "no number")]
         {
             assert_eq!(compact(value), expected);
-        }
-        for (secs, expected) in [(4.2, "4.2 s"), (750.0, "12 min 30 s"), (3900.0, "1 h 05 min"), (-1.0, "–")]
-        {
-            assert_eq!(duration(secs), expected);
         }
     }
 }

@@ -11,6 +11,7 @@ mod hint;
 mod image;
 mod region;
 mod slide;
+mod words;
 
 pub use conversation::{Conversation, Part, Role, Turn};
 pub use device::{DeviceChoice, DeviceChoiceError};
@@ -19,3 +20,4 @@ pub use hint::{Hint, error_chain};
 pub use image::{GridError, PatchGrid, RgbTile, TileError};
 pub use region::{Region, RegionScale};
 pub use slide::{AssociatedImage, Level, Mpp, MppError, SlideId, SlideInfo};
+pub use words::duration;

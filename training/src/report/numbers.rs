@@ -46,20 +46,6 @@ pub(super) fn rounded(value: f64) -> String {
     }
 }
 
-/// Two units at most: `1 h 05 min`, `12 min 30 s`, `4.2 s`.
-pub(super) fn duration(secs: f64) -> String {
-    if !secs.is_finite() || secs < 0.0 {
-        return "–".into();
-    }
-    let whole = secs.round() as u64;
-    match whole {
-        0..10 => format!("{secs:.1} s"),
-        10..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
 /// A share as a percentage with one decimal, without its sign.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.1}", share * 100.0)
@@ -90,15 +76,6 @@ mod tests {
             (f64::NAN, "no number"),
         ] {
             assert_eq!(compact(value), expected);
-        }
-        for (secs, expected) in [
-            (4.21, "4.2 s"),
-            (59.6, "1 min 00 s"),
-            (750.0, "12 min 30 s"),
-            (3900.0, "1 h 05 min"),
-            (-1.0, "–"),
-        ] {
-            assert_eq!(duration(secs), expected);
         }
         for (value, expected) in [(830.0, "830"), (45_600.0, "46 k"), (1.23e6, "1.2 M"), (4e9, "4.0 G")] {
             assert_eq!(rounded(value), expected);

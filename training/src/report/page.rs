@@ -1,10 +1,11 @@
 //! The HTML page, read top to bottom.
 
+use eosin_core::duration;
 use std::fmt::Write as _;
 
 use super::charts::charts;
 use super::folder::{Run, Said, Stage};
-use super::numbers::{compact, count, duration, percent, rounded};
+use super::numbers::{compact, count, percent, rounded};
 use super::plot::{Mark, Plot};
 use super::results::results;
 use super::{NOTICE, words};

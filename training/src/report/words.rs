@@ -1,10 +1,11 @@
 //! The report as Markdown: what can be said without plots, small enough to be committed.
 
+use eosin_core::duration;
 use std::fmt::Write as _;
 
 use super::NOTICE;
 use super::folder::{Run, Stage};
-use super::numbers::{compact, count, duration};
+use super::numbers::{compact, count};
 use super::page::{cut, road};
 use crate::metrics::Kind;
 

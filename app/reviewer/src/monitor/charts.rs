@@ -3,6 +3,7 @@
 //! What no group names is drawn too, last, so that a stage may measure something new without anything here
 //! knowing.
 
+use eosin_core::duration;
 use std::collections::BTreeSet;
 
 use eframe::egui::{
@@ -10,7 +11,7 @@ use eframe::egui::{
 };
 use egui_plot::{GridInput, GridMark, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points};
 
-use super::{StageState, compact, duration};
+use super::{StageState, compact};
 use crate::theme;
 use crate::tokens::{palette, tokens};
 

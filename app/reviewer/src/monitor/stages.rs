@@ -4,8 +4,9 @@ use eframe::egui::{
     self, Color32, Frame, Margin, ProgressBar, RichText, ScrollArea, Sense, Stroke, Ui, WidgetInfo,
     accesskit::Role, vec2,
 };
+use eosin_core::duration;
 
-use super::{Progress, RunState, StageState, duration};
+use super::{Progress, RunState, StageState};
 use crate::theme;
 use crate::tokens::{palette, tokens};
 
