@@ -5,6 +5,7 @@
 //! those chosen, weighed by its tissue. Held true by the tests below.
 
 use eosin_core::RgbTile;
+use eosin_library::TissueMask;
 use eosin_slide::Slide;
 
 use crate::error::WorkbenchError;
@@ -16,9 +17,7 @@ const FIELD_UM: f64 = 448.0 * 0.5;
 const FIELD_PX: f64 = 896.0;
 /// Longest side of the picture in which tissue is looked for.
 const OVERVIEW_PX: u32 = 1024;
-/// Distance of a pixel from grey, 0…255, from which on it is stained.
-const STAINED: i32 = 18;
-/// Share of stained pixels from which on a field is tissue.
+/// Share of tissue from which on a field is worth a look.
 const LEAST_SHARE: f64 = 0.1;
 
 /// At most `n_field` fields of a slide, best first.
@@ -45,33 +44,20 @@ pub(crate) fn fields(slide: &Slide, n_field: usize) -> Result<Vec<ViewRect>, Wor
         .collect())
 }
 
-/// Tissue of a cell: its place and its share of stained pixels.
+/// Tissue of a cell: its place and its share.
 type Cell = ([usize; 2], f64);
 
 /// The cells of an overview that hold tissue.
 fn shares(overview: &RgbTile, cell_px: usize) -> Vec<Cell> {
+    let mask = TissueMask::of(overview);
     let [width, height] = overview.size_px().map(|side| side as usize);
-    let mut cells = Vec::new();
-    for row in 0..(height / cell_px).max(1) {
-        for column in 0..(width / cell_px).max(1) {
-            let (mut n_stained, mut n_seen) = (0_usize, 0_usize);
-            for y in row * cell_px..((row + 1) * cell_px).min(height) {
-                for x in column * cell_px..((column + 1) * cell_px).min(width) {
-                    let pixel = &overview.pixels()[(y * width + x) * 3..][..3];
-                    let sides = pixel.iter().map(|byte| i32::from(*byte));
-                    let (most, least) =
-                        sides.fold((0, 255), |(most, least), side| (side.max(most), side.min(least)));
-                    n_stained += usize::from(most - least >= STAINED);
-                    n_seen += 1;
-                }
-            }
-            let share = n_stained as f64 / n_seen.max(1) as f64;
-            if share >= LEAST_SHARE {
-                cells.push(([column, row], share));
-            }
-        }
-    }
-    cells
+    let places = (0..(height / cell_px).max(1))
+        .flat_map(|row| (0..(width / cell_px).max(1)).map(move |column| [column, row]));
+    let share = |[column, row]: [usize; 2]| {
+        let of = |cells: usize, side: usize| (cells * cell_px) as f64 / side as f64;
+        f64::from(mask.share_of([of(column, width), of(row, height)], [of(1, width), of(1, height)]))
+    };
+    places.map(|place| (place, share(place))).filter(|(_, share)| *share >= LEAST_SHARE).collect()
 }
 
 /// At most `n` cells: the fullest, then always the one that is farthest from all chosen, weighed by its share.
