@@ -17,3 +17,4 @@ pub(crate) mod review;
 pub(crate) mod search;
 pub(crate) mod slide;
 pub(crate) mod train;
+pub(crate) mod window;

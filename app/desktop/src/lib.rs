@@ -24,6 +24,7 @@ use eosin_workbench::annotation::SharedBook;
 use eosin_workbench::chat::Chats;
 use eosin_workbench::finder::{Finder, FinderOptions};
 use eosin_workbench::models::ModelShelf;
+use eosin_workbench::texts::Language;
 use eosin_workbench::{
     AnnotationBook, AnnotationShelf, ErrorReport, FeedOptions, PreferencesFile, SlideKey, Workbench,
     WorkbenchError,
@@ -45,6 +46,8 @@ pub struct WindowOptions {
     pub library: String,
     /// The model behind it.
     pub clip: ClipSource,
+    /// The language of the person, as the system says, until another is chosen.
+    pub language: Language,
     /// Folder of what is kept: case book, library, annotations, preferences.
     pub data_dir: PathBuf,
 }

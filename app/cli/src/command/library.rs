@@ -88,14 +88,18 @@ impl ClipArgs {
     /// A model or device that cannot be used.
     pub(crate) fn spawn(&self, printer: &Printer) -> anyhow::Result<(Arc<EmbedWorker>, Arc<EmbedModel>)> {
         let settings = Settings::load(&ModelArgs { device: self.device, ..ModelArgs::default() })?;
-        let path = self.clip.clone().or_else(|| environment::read(environment::CLIP).map(PathBuf::from));
-        let source = path.map_or(ClipSource::Demo, ClipSource::Path);
-        let worker = EmbedWorker::spawn(source, settings.device.value);
+        let worker = EmbedWorker::spawn(clip_source(self.clip.as_ref()), settings.device.value);
         let model = worker.wait().map_err(told)?;
         let notice = model.notice.as_ref().map(|notice| format!(": {notice}")).unwrap_or_default();
         printer.say(format!("{}, on {}{notice}", model.id.name, model.device));
         Ok((Arc::new(worker), model))
     }
+}
+
+/// The CLIP model that was named, else that of the environment, else the demonstration.
+pub(crate) fn clip_source(named: Option<&PathBuf>) -> ClipSource {
+    let path = named.cloned().or_else(|| environment::read(environment::CLIP).map(PathBuf::from));
+    path.map_or(ClipSource::Demo, ClipSource::Path)
 }
 
 /// Which items are looked among.

@@ -1,34 +1,29 @@
 //! `eosin open [FILE]…`, and `eosin` alone: the desktop window.
 
-use std::path::PathBuf;
-
-use crate::command::answer::AnswerArgs;
+use crate::command::window::WindowArgs;
 use crate::printer::Printer;
-use crate::settings::ModelArgs;
 
 /// What was asked of `eosin open`.
 #[derive(clap::Args, Default)]
 pub struct Args {
-    /// Slides and pictures to show, each in its tab
-    pub files: Vec<PathBuf>,
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
-    answer: AnswerArgs,
+    window: WindowArgs,
 }
 
 /// Opens the window; returns when it is closed.
 #[cfg(feature = "desktop")]
 pub fn run(args: Args, _printer: &Printer) -> anyhow::Result<()> {
-    let settings = crate::settings::Settings::load(&args.model)?;
+    let Args { window } = args;
+    let settings = crate::settings::Settings::load(&window.model)?;
     eosin_desktop::run(eosin_desktop::WindowOptions {
-        files: args.files,
         model: settings.source(),
         device: settings.device.value,
-        answers: args.answer.options(&settings),
-        library: crate::environment::data_dir().join("library/default").to_string_lossy().into_owned(),
-        clip: eosin_library::ClipSource::Demo,
+        answers: window.answer.options(&settings),
+        library: window.library.place(),
+        clip: window.clip(),
+        files: window.files,
         data_dir: crate::environment::data_dir(),
+        language: crate::environment::language(),
     })
 }
 

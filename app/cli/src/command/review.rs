@@ -1,10 +1,7 @@
 //! `eosin review [SLIDE…]`: the native slide reviewer.
 
-use std::path::PathBuf;
-
-use crate::command::answer::AnswerArgs;
+use crate::command::window::WindowArgs;
 use crate::printer::Printer;
-use crate::settings::ModelArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,26 +12,22 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Slides, pictures and folders to show
-    #[arg(value_name = "SLIDE")]
-    pub files: Vec<PathBuf>,
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
-    answer: AnswerArgs,
+    window: WindowArgs,
 }
 
 /// Opens the window; returns when it is closed.
 #[cfg(feature = "reviewer")]
 pub fn run(args: Args, _printer: &Printer) -> anyhow::Result<()> {
-    let settings = crate::settings::Settings::load(&args.model)?;
+    let Args { window } = args;
+    let settings = crate::settings::Settings::load(&window.model)?;
     eosin_reviewer::review(eosin_reviewer::ReviewOptions {
-        files: args.files,
         model: settings.source(),
         device: settings.device.value,
-        answers: args.answer.options(&settings),
-        library: crate::environment::data_dir().join("library/default").to_string_lossy().into_owned(),
-        clip: eosin_library::ClipSource::Demo,
+        answers: window.answer.options(&settings),
+        library: window.library.place(),
+        clip: window.clip(),
+        files: window.files,
         data_dir: crate::environment::data_dir(),
         language: crate::environment::language(),
     })

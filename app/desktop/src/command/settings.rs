@@ -66,13 +66,7 @@ pub(crate) fn recent(state: Managed<'_>) -> Vec<FileDto> {
 
 /// The language of the person: chosen, else that of the system.
 pub(super) fn language(state: &crate::State) -> Language {
-    state.preferences.get().language.unwrap_or_else(|| {
-        // The order in which programs ask for the language of the person.
-        let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
-            .into_iter()
-            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-        Language::from_locale(&locale.unwrap_or_default())
-    })
+    state.preferences.get().language.unwrap_or(state.options.language)
 }
 
 /// The words of another language, from now on.

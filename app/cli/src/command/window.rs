@@ -1,0 +1,32 @@
+//! What both windows are started with, the page's and the native one: files, model, library, settings of answers.
+
+use std::path::PathBuf;
+
+use crate::command::answer::AnswerArgs;
+use crate::command::library::{LibraryArgs, clip_source};
+use crate::settings::ModelArgs;
+
+/// What was asked of a window.
+#[derive(clap::Args, Default)]
+pub struct WindowArgs {
+    /// Slides, pictures and folders to show, each file in its tab
+    #[arg(value_name = "SLIDE")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) library: LibraryArgs,
+    /// CLIP model behind similar images: a folder or one weight file; EOSIN_CLIP, else the demonstration
+    #[arg(long, value_name = "PATH")]
+    pub(crate) clip: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
+}
+
+#[cfg(any(feature = "desktop", feature = "reviewer"))]
+impl WindowArgs {
+    /// The model that places pictures and words in one space.
+    pub(crate) fn clip(&self) -> eosin_library::ClipSource {
+        clip_source(self.clip.as_ref())
+    }
+}
