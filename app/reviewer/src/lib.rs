@@ -17,7 +17,6 @@ pub mod monitor;
 mod panel;
 pub mod scale;
 mod stage;
-mod start;
 mod tab;
 mod theme;
 pub mod tiles;
@@ -25,14 +24,12 @@ mod tokens;
 mod viewport;
 mod words;
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use eframe::egui;
-use eosin_core::DeviceChoice;
-use eosin_library::ClipSource;
-use eosin_session::{AskOptions, BundleSource};
 use eosin_workbench::texts::Language;
+use eosin_workbench::{Started, WindowOptions, start};
 
 pub use app::{Parts, Reviewer};
 pub use fonts::Lettering;
@@ -41,33 +38,21 @@ pub use tab::Tab;
 pub use theme::install;
 pub use viewport::{Pose, Viewport};
 
-/// What the reviewer starts with.
-#[derive(Clone, Debug, Default)]
-pub struct ReviewOptions {
-    /// Slides, pictures and folders to show.
-    pub files: Vec<PathBuf>,
-    /// Model that answers.
-    pub model: BundleSource,
-    /// Device that it runs on.
-    pub device: DeviceChoice,
-    /// Settings of every answer, otherwise than the model's own.
-    pub answers: AskOptions,
-    /// Where the library of similar images is: a folder, or `postgres://…`.
-    pub library: String,
-    /// The model behind it.
-    pub clip: ClipSource,
-    /// Where case book, annotations and preferences are kept.
-    pub data_dir: PathBuf,
-    /// Language of the words, where none was chosen before.
-    pub language: Language,
-}
-
 /// Opens the reviewer's window and returns when it is closed.
 ///
 /// # Errors
 /// Where the machine has no display, or no graphics that wgpu can use.
-pub fn review(options: ReviewOptions) -> anyhow::Result<()> {
-    let (parts, _stopgap) = start::parts(&options)?;
+pub fn review(options: WindowOptions) -> anyhow::Result<()> {
+    let Started { workbench, chats, finder, preferences: _, news, stopgap: _stopgap } = start(&options)?;
+    let parts = Parts {
+        workbench,
+        finder: Some(Arc::new(finder)),
+        chats: Some(Arc::new(chats)),
+        answers: options.answers.clone(),
+        annotations: Some(options.annotations()),
+        language: options.language,
+        news,
+    };
     open_window("Eosin", [1360.0, 860.0], move |ctx| {
         let mut reviewer = Reviewer::new(ctx, parts)?;
         reviewer.open(&options.files);

@@ -76,6 +76,14 @@ pub enum WorkbenchError {
         /// Why.
         cause: Arc<str>,
     },
+    /// The system lacks something that a window cannot do without.
+    #[error("cannot start {what}: {cause}")]
+    Start {
+        /// What it is.
+        what: &'static str,
+        /// Why.
+        cause: Arc<std::io::Error>,
+    },
     /// Nobody waits for the answer any more.
     #[error("the request was withdrawn")]
     Cancelled,
@@ -145,7 +153,7 @@ impl Hint for WorkbenchError {
             Self::EmptyView => Some("move the slide into view"),
             Self::Unseeable(_) => Some("choose a view that is less long and thin"),
             Self::Bug => Some("please report it with the steps that led to it"),
-            Self::NoSuchTile { .. } | Self::Cancelled | Self::Encode(_) => None,
+            Self::Start { .. } | Self::NoSuchTile { .. } | Self::Cancelled | Self::Encode(_) => None,
         }
     }
 }
@@ -199,6 +207,7 @@ impl WorkbenchError {
                 FigureError::Slide(_) => "slide_read",
                 FigureError::Size { .. } | FigureError::View | FigureError::Format { .. } => "figure_request",
             },
+            Self::Start { .. } => "start",
             Self::NotOpen => "not_open",
             Self::NoSuchTile { .. } => "no_such_tile",
             Self::EmptyView => "empty_view",

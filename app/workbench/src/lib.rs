@@ -26,6 +26,7 @@ mod picture;
 mod plan;
 mod preferences;
 mod registry;
+mod start;
 pub mod texts;
 mod view;
 mod workbench;
@@ -50,5 +51,6 @@ pub use preferences::{
     TabView, Theme,
 };
 pub use registry::{OpenedSlide, SlideKey, SlideRegistry};
+pub use start::{Started, WindowOptions, start};
 pub use view::{ViewRect, read_view, region_of_view};
 pub use workbench::Workbench;

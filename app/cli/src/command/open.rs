@@ -13,18 +13,7 @@ pub struct Args {
 /// Opens the window; returns when it is closed.
 #[cfg(feature = "desktop")]
 pub fn run(args: Args, _printer: &Printer) -> anyhow::Result<()> {
-    let Args { window } = args;
-    let settings = crate::settings::Settings::load(&window.model)?;
-    eosin_desktop::run(eosin_desktop::WindowOptions {
-        model: settings.source(),
-        device: settings.device.value,
-        answers: window.answer.options(&settings),
-        library: window.library.place(),
-        clip: window.clip(),
-        files: window.files,
-        data_dir: crate::environment::data_dir(),
-        language: crate::environment::language(),
-    })
+    eosin_desktop::run(args.window.options()?)
 }
 
 /// Says that this build has no window.

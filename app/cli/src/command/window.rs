@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::command::answer::AnswerArgs;
-use crate::command::library::{LibraryArgs, clip_source};
+use crate::command::library::LibraryArgs;
 use crate::settings::ModelArgs;
 
 /// What was asked of a window.
@@ -25,8 +25,21 @@ pub struct WindowArgs {
 
 #[cfg(any(feature = "desktop", feature = "reviewer"))]
 impl WindowArgs {
-    /// The model that places pictures and words in one space.
-    pub(crate) fn clip(&self) -> eosin_library::ClipSource {
-        clip_source(self.clip.as_ref())
+    /// All of it, settled.
+    ///
+    /// # Errors
+    /// Settings that cannot be read.
+    pub(crate) fn options(self) -> anyhow::Result<eosin_workbench::WindowOptions> {
+        let settings = crate::settings::Settings::load(&self.model)?;
+        Ok(eosin_workbench::WindowOptions {
+            model: settings.source(),
+            device: settings.device.value,
+            answers: self.answer.options(&settings),
+            library: self.library.place(),
+            clip: crate::command::library::clip_source(self.clip.as_ref()),
+            files: self.files,
+            language: crate::environment::language(),
+            data_dir: crate::environment::data_dir(),
+        })
     }
 }
