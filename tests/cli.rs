@@ -9,26 +9,18 @@
 
 #![expect(clippy::unwrap_used, reason = "tests panic where the program must not")]
 
+#[path = "support/shared.rs"]
+mod shared;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+use shared::shared;
 
 /// The margin from which a token of llama.cpp is decisive.
 const LLAMA_MARGIN: f64 = 0.3;
-
-/// A folder or file of the shared references, if they are on this machine.
-fn shared(path: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let root = std::env::var_os("EOSIN_SHARED").map_or(beside, PathBuf::from);
-    let found = root.join(path);
-    if found.exists() {
-        return Some(found);
-    }
-    eprintln!("skipped: no shared references on this machine ({path})");
-    None
-}
 
 /// Runs `eosin` away from the user's own settings.
 fn eosin(args: &[&str]) -> Output {

@@ -6,6 +6,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/shared.rs"]
+mod shared;
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -18,6 +21,7 @@ use eosin_session::embed::{ClipBundle, ClipOptions, EmbedError};
 use eosin_slide::load_picture;
 use eosin_weights::{SafetensorsFolder, TorchCheckpoint, WeightSource as _};
 use serde_json::Value;
+use shared::shared;
 
 /// Largest difference of features and logits over the largest value of the reference.
 const FEATURE_TOLERANCE: f32 = 2e-4;
@@ -25,17 +29,6 @@ const FEATURE_TOLERANCE: f32 = 2e-4;
 const GRADIENT_TOLERANCE: f32 = 1e-3;
 /// Largest absolute difference of a pixel value.
 const PIXEL_TOLERANCE: f32 = 1e-5;
-
-fn shared(part: &str) -> Option<PathBuf> {
-    let base = std::env::var_os("EOSIN_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
-    let path = base.join(part);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: {} is not there (set EOSIN_SHARED)", path.display());
-    None
-}
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)

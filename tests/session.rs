@@ -5,25 +5,17 @@
 
 #![expect(clippy::unwrap_used, reason = "tests panic where the program must not")]
 
-use std::path::{Path, PathBuf};
+#[path = "support/shared.rs"]
+mod shared;
+
+use std::path::Path;
 
 use eosin_core::{Conversation, Part, RgbTile, Role, Turn};
 use eosin_session::prompt::PromptMaker;
 use eosin_session::template::ChatTemplate;
 use eosin_session::tokenizer::{Specials, Tokenizer};
 use serde_json::Value;
-
-/// A folder or file of the shared references, if they are on this machine.
-fn shared(path: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let root = std::env::var_os("EOSIN_SHARED").map_or(beside, PathBuf::from);
-    let found = root.join(path);
-    if found.exists() {
-        return Some(found);
-    }
-    eprintln!("skipped: no shared references on this machine ({path})");
-    None
-}
+use shared::shared;
 
 fn json(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()

@@ -6,7 +6,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests panic where the program must not")]
 
-use std::path::{Path, PathBuf};
+#[path = "support/shared.rs"]
+mod shared;
+
 use std::sync::Arc;
 
 use eosin_core::{Conversation, DeviceChoice, Part, RgbTile, Role, Turn};
@@ -14,14 +16,13 @@ use eosin_session::{
     AskOptions, BundleSource, Cancel, EndOfTurn, Question, Session, SessionError, StopReason, StreamEvent,
     Transcript, Usage, Worker,
 };
+use shared::shared;
 
 const N_TOKEN: usize = 12;
 
 fn source() -> BundleSource {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let root = std::env::var_os("EOSIN_SHARED").map_or(beside, PathBuf::from);
-    let model = root.join("conformance/kit/qwen/tied/model");
-    if model.exists() { BundleSource::Files { model, mmproj: None } } else { BundleSource::Demo }
+    shared("conformance/kit/qwen/tied/model")
+        .map_or(BundleSource::Demo, |model| BundleSource::Files { model, mmproj: None })
 }
 
 fn session() -> Option<Session> {

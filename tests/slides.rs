@@ -7,6 +7,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/shared.rs"]
+mod shared;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -17,6 +20,7 @@ use eosin_slide::{
     write_picture_pyramid, write_pyramid,
 };
 use sha2::{Digest, Sha256};
+use shared::shared;
 
 /// Real files that OpenSlide refuses, and the cause that is told.
 const REFUSED: [(&str, &str); 7] = [
@@ -66,18 +70,6 @@ fn fixture() -> PathBuf {
     workspace().join("tests/fixtures/slides/drawn.svs")
 }
 
-/// The folder of real slides; none where there is none, after saying so.
-fn real_slides() -> Option<PathBuf> {
-    let shared =
-        std::env::var_os("EOSIN_SHARED").map_or_else(|| workspace().join("../shared"), PathBuf::from);
-    let folder = shared.join("data/slides");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: no real slides (set EOSIN_SHARED)");
-    None
-}
-
 fn eosin(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_eosin")).arg("slide").args(args).output().unwrap()
 }
@@ -125,7 +117,7 @@ fn slides_equal_what_openslide_says_of_them() {
     if !same_version {
         println!("skipped: pixel hashes, which are of OpenSlide {GOLDEN_VERSION}");
     }
-    let real = real_slides();
+    let real = shared("data/slides");
     let (mut n_slide, mut n_region) = (0, 0);
     for (name, expected) in golden["slides"].as_object().unwrap() {
         let path =
@@ -169,7 +161,7 @@ fn slides_equal_what_openslide_says_of_them() {
 
 #[test]
 fn every_real_file_ends_as_expected() {
-    let Some(folder) = real_slides() else { return };
+    let Some(folder) = shared("data/slides") else { return };
     if library_version() != GOLDEN_VERSION {
         println!("skipped: expectations of OpenSlide {GOLDEN_VERSION}");
         return;
@@ -213,7 +205,7 @@ fn every_real_file_ends_as_expected() {
 
 #[test]
 fn levels_that_openslide_misreads_are_averaged() {
-    let Some(folder) = real_slides() else { return };
+    let Some(folder) = shared("data/slides") else { return };
     for (name, level_idx) in [("large_image/test_orient1.tif", 1), ("large_image/test_orient1.tif", 2)] {
         let slide = Slide::open(&folder.join(name)).unwrap();
         let info = slide.info();

@@ -6,6 +6,9 @@
 //! This file is long because every format and every refusal has its case.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions too")]
 
+#[path = "support/shared.rs"]
+mod shared;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +22,7 @@ use eosin_training::data::{
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use shared::shared;
 use tempfile::TempDir;
 
 /// A folder with four pictures of one colour each, in `images/` and beside.
@@ -993,13 +997,7 @@ fn parquet_of_pyarrow_is_read() {
 /// Real tissue outside the repository: 570 tiles in a table of labels.
 #[test]
 fn real_tiles_are_read_where_they_are() {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let shared = std::env::var_os("EOSIN_SHARED").map_or_else(beside, PathBuf::from);
-    let path = shared.join("data/patches/pathologyatlas/labels.dev.csv");
-    if !path.is_file() {
-        println!("skipped: no labels.dev.csv under EOSIN_SHARED");
-        return;
-    }
+    let Some(path) = shared("data/patches/pathologyatlas/labels.dev.csv") else { return };
     let files = Files { tags: vec!["case".into()], ..Files::new(path) };
     let (source, tally) = open(&files);
     assert_eq!((source.n_sample(), tally.skips.len()), (570, 0), "{:?}", tally.skips.first());

@@ -1,11 +1,7 @@
 //! Evaluation, held to outside values and to what must not happen: the statistics are scipy's; an exam scores
 //! what it is told and takes up answers only where nothing changed that decides them.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "tests panic and speak where the program must not"
-)]
+#![expect(clippy::unwrap_used, reason = "tests panic where the program must not")]
 
 #[path = "support/kit.rs"]
 #[expect(dead_code, reason = "each test uses its part of the kit")]

@@ -2,11 +2,7 @@
 //! matrices, and the names in the file; over dense and over packed matrices. A fresh adapter changes nothing, learning
 //! changes nothing but adapters, and merging can be undone.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "tests panic and speak where the program must not"
-)]
+#![expect(clippy::unwrap_used, reason = "tests panic where the program must not")]
 
 #[path = "support/kit.rs"]
 #[allow(dead_code, reason = "each test uses its part")]

@@ -11,6 +11,9 @@
 
 #![expect(clippy::print_stdout, reason = "a measurement's product is what it prints")]
 
+#[path = "../support/shared.rs"]
+mod shared;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -19,6 +22,7 @@ use eosin_slide::{PyramidOptions, write_pyramid};
 use eosin_workbench::{FeedOptions, OpenedSlide, SlideRegistry, TileAddress, TileFeed};
 use openslide_rs::{Address, OpenSlide, Region, Size};
 use serde_json::json;
+use shared::shared;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -142,9 +146,7 @@ fn processor_ms() -> f64 {
 
 /// Slides of the shared data that have tiles enough.
 fn real_slides() -> Vec<PathBuf> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the bench lies in the workspace");
-    let shared = std::env::var_os("EOSIN_SHARED").map_or_else(|| workspace.join("../shared"), PathBuf::from);
-    let slides = shared.join("data/slides");
+    let Some(slides) = shared("data/slides") else { return Vec::new() };
     let names = [
         "CMU-1-Small-Region.svs",
         "derived-pathologyatlas/BS25_HE_ds8.tif",

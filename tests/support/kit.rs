@@ -3,10 +3,14 @@
 //! The kit is not part of the repository. It is looked for in `EOSIN_SHARED`, else beside the workspace; a test
 //! that does not find it says so and passes.
 
+#[path = "shared.rs"]
+mod shared;
+
 use std::path::{Path, PathBuf};
 
 use eosin_core::RgbTile;
 use safetensors::{Dtype, SafeTensors};
+use shared::shared;
 
 /// The workspace.
 pub(crate) fn workspace() -> PathBuf {
@@ -15,15 +19,7 @@ pub(crate) fn workspace() -> PathBuf {
 
 /// A folder of the conformance kit, such as `qwen`; `None` where there is no kit, after saying so.
 pub(crate) fn kit(part: &str) -> Option<PathBuf> {
-    let shared =
-        std::env::var_os("EOSIN_SHARED").map_or_else(|| workspace().join("../shared"), PathBuf::from);
-    let path = shared.join("conformance/kit").join(part);
-    if path.is_dir() {
-        Some(path)
-    } else {
-        println!("skipped: no conformance kit (set EOSIN_SHARED)");
-        None
-    }
+    shared(&format!("conformance/kit/{part}"))
 }
 
 /// A folder of `tests/golden`.

@@ -523,7 +523,7 @@ fn pictures_to_look_at() {
     }
     for (theme, name) in [(Theme::Light, "real-light"), (Theme::Dark, "real-dark")] {
         let Some(mut window) = window_with(theme, Model::Demo) else { return };
-        let Some(slide) = shared("slides/CMU-1-Small-Region.svs") else { return };
+        let Some(slide) = shared("data/slides/CMU-1-Small-Region.svs") else { return };
         window.ctx.set_missing_glyph_policy(egui::MissingGlyphPolicy::Tofu);
         window.step();
         window.state_mut().open(vec![slide]);

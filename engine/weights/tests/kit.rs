@@ -3,24 +3,16 @@
 //! the types, keys and bits that llama.cpp chose.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its functions too")]
 
+#[path = "../../../tests/support/shared.rs"]
+mod shared;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use eosin_weights::convert::{About, ModelFiles, Recipe, write_bundle};
 use eosin_weights::{GgmlType, Gguf, SafetensorsFolder, WeightSource as _};
 use sha2::{Digest as _, Sha256};
-
-/// The conformance kit, or a line that says why a test skips.
-fn kit() -> Option<PathBuf> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let shared = std::env::var_os("EOSIN_SHARED").map_or(workspace.join("../shared"), PathBuf::from);
-    let kit = shared.join("conformance/kit");
-    if !kit.is_dir() {
-        eprintln!("skipped: no conformance kit (set EOSIN_SHARED)");
-        return None;
-    }
-    Some(kit)
-}
+use shared::shared;
 
 /// Type, shape and hash of each tensor.
 type Tensors = BTreeMap<String, (String, Vec<usize>, String)>;
@@ -31,7 +23,7 @@ fn sha256(values: &[f32]) -> String {
 
 #[test]
 fn every_tensor_equals_gguf_py() {
-    let Some(kit) = kit() else { return };
+    let Some(kit) = shared("conformance/kit") else { return };
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/weights/kit_tensors.json");
     let golden = std::fs::read_to_string(golden).unwrap();
     let golden: BTreeMap<String, Tensors> = serde_json::from_str(&golden).unwrap();
@@ -74,7 +66,7 @@ fn check_conversion(kit: &Path, recipe: Recipe) {
 
 #[test]
 fn converted_models_are_those_of_llama_cpp() {
-    let Some(kit) = kit() else { return };
+    let Some(kit) = shared("conformance/kit") else { return };
     for recipe in [Recipe::Q8_0, Recipe::Q4_0, Recipe::Q4_K_M, Recipe::Q5_K_M, Recipe::Q6_K] {
         check_conversion(&kit, recipe);
     }
@@ -82,7 +74,7 @@ fn converted_models_are_those_of_llama_cpp() {
 
 #[test]
 fn converted_vision_tower_is_that_of_llama_cpp() {
-    let Some(kit) = kit() else { return };
+    let Some(kit) = shared("conformance/kit") else { return };
     let source = kit.join("qwen/realhead/model");
     let weights = SafetensorsFolder::open(&source).unwrap();
     let files = ModelFiles::read(&source).unwrap();

@@ -2,6 +2,10 @@
 
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its own part")]
 
+#[path = "../../../../tests/support/shared.rs"]
+mod shared;
+
+pub(crate) use shared::shared;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,20 +24,6 @@ use eosin_workbench::chat::Chats;
 use eosin_workbench::finder::{Finder, FinderOptions};
 use eosin_workbench::texts::Language;
 use eosin_workbench::{FeedOptions, PreferencesFile, Workbench};
-
-/// A file of the real data, where it is there.
-pub fn shared(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("EOSIN_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
-        PathBuf::from,
-    );
-    let path = folder.join("data").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("{} is not there: skipped", path.display());
-    None
-}
 
 /// What a window holds on to.
 pub struct Held {
