@@ -1,15 +1,17 @@
 //! The packed operations on GPUs: wgpu and CUDA share one set of kernels.
 //!
-//! Blocks lie on the device as 32-bit words and are addressed by byte, since blocks of 34 or 210 bytes align
-//! with nothing. Few rows of activations are multiplied block by block without unpacking the matrix; many
-//! (a prompt, an image) unpack some rows at a time and use the tensor library's product. What only a real
-//! GPU proves is speed: on a software rasteriser these kernels are tested for their values alone.
+//! Few rows of activations are multiplied word by word as the blocks are read; many (a prompt, an image) in tiles,
+//! whose weights are unpacked into shared memory. No matrix is ever unpacked as a whole for a product. What only a
+//! real GPU proves is speed: on a software rasteriser these kernels are tested for their values alone.
 
+mod arrange;
 mod decode;
 mod linear;
+#[cfg(test)]
+mod tests;
+mod tile;
 mod unpack;
 
-use burn::backend::ops::FloatTensorOps as _;
 use burn::backend::{Cube, TensorMetadata as _};
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeDevice;
@@ -20,28 +22,22 @@ use cubecl::prelude::CubeCount;
 
 use crate::ops::{Layout, PackedBackend, RowRange};
 
-/// Rows of activations up to which blocks are multiplied without unpacking the matrix first.
+pub(crate) use arrange::{rows, words};
+
+/// Rows of activations up to which they are multiplied one by one with every word that is read.
 const N_DIRECT: usize = 8;
-/// Floats unpacked at a time for more rows: 64 MiB.
-const N_UNPACKED: usize = 1 << 24;
 /// The least number of cubes along one dimension that every interface grants.
 const N_CUBE: usize = 65_535;
 
 impl PackedBackend for Cube {
     fn packed_linear(x: CubeTensor, blocks: CubeTensor, layout: Layout) -> CubeTensor {
         assert_eq!(x.dtype, DType::F32, "packed products take 32-bit floats");
-        let m = x.shape()[0];
-        if m <= N_DIRECT {
-            return linear::launch(into_contiguous(x), blocks, layout);
+        let x = into_contiguous(x);
+        if x.shape()[0] <= N_DIRECT {
+            linear::launch(x, blocks, layout)
+        } else {
+            tile::launch(x, blocks, layout)
         }
-        let n_row = (N_UNPACKED / layout.cols.max(1)).clamp(1, layout.rows.max(1));
-        let mut parts = Vec::new();
-        for start in (0..layout.rows).step_by(n_row) {
-            let range = RowRange { start, count: n_row.min(layout.rows - start) };
-            let weights = Self::packed_unpack(blocks.clone(), layout, range);
-            parts.push(Self::float_matmul(x.clone(), Self::float_transpose(weights)));
-        }
-        if parts.len() == 1 { parts.swap_remove(0) } else { Self::float_cat(parts, 1) }
     }
 
     fn packed_unpack(blocks: CubeTensor, layout: Layout, range: RowRange) -> CubeTensor {
@@ -59,9 +55,10 @@ pub(crate) fn max_tensor_bytes(device: &CubeDevice) -> usize {
     usize::try_from(client.properties().memory.max_page_size).unwrap_or(usize::MAX)
 }
 
-/// An uninitialised matrix beside a tensor.
-fn empty_like(tensor: &CubeTensor, shape: [usize; 2]) -> CubeTensor {
-    empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), Shape::new(shape), DType::F32)
+/// An uninitialised tensor of floats beside another.
+fn empty_like(tensor: &CubeTensor, shape: &[usize]) -> CubeTensor {
+    let shape = Shape::from(shape.to_vec());
+    empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), shape, DType::F32)
 }
 
 /// Cubes for `n` pieces of work, folded into two dimensions, and `depth` in the third.

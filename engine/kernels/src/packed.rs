@@ -143,6 +143,11 @@ impl PackedMatrix {
         for part in &self.parts {
             let data = part.blocks.clone().into_data();
             let bytes = data.as_bytes();
+            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            if !is_processor(&self.device) {
+                all.extend(crate::cube::rows(bytes, part.layout));
+                continue;
+            }
             all.extend_from_slice(&bytes[..part.layout.rows * part.layout.row_bytes()]);
         }
         all.into()
@@ -170,27 +175,26 @@ fn parts(layout: Layout, bytes: &Bytes, device: &Device, max_bytes: usize) -> Ve
     let part = |start: usize| {
         let layout = Layout { rows: n_row.min(layout.rows - start), ..layout };
         let rows = bytes.slice(start * row_bytes..(start + layout.rows) * row_bytes);
-        Part { layout, blocks: blocks(rows, device) }
+        Part { layout, blocks: blocks(rows, layout.kind, device) }
     };
     starts.map(part).collect()
 }
 
-/// Bytes on the processor, in place; 32-bit words elsewhere, the last padded with zeros.
-fn blocks(rows: Bytes, device: &Device) -> Tensor<1, Int> {
+/// Bytes on the processor, in place; elsewhere 32-bit words, laid out for the device's kernels.
+fn blocks(rows: Bytes, kind: GgmlType, device: &Device) -> Tensor<1, Int> {
     if is_processor(device) {
         let n = rows.len();
         let bytes = burn::tensor::Bytes::from_shared(rows, AllocationProperty::File);
         return Tensor::from_data(TensorData::from_bytes(bytes, [n], DType::U8), (device, DType::U8));
     }
-    let (whole, rest) = rows.as_chunks::<4>();
-    let mut words: Vec<u32> = whole.iter().map(|word| u32::from_le_bytes(*word)).collect();
-    if !rest.is_empty() || words.is_empty() {
-        let mut word = [0; 4];
-        word[..rest.len()].copy_from_slice(rest);
-        words.push(u32::from_le_bytes(word));
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    {
+        let words = crate::cube::words(&rows, kind);
+        let n = words.len();
+        Tensor::from_data(TensorData::new(words, [n]), (device, DType::U32))
     }
-    let n = words.len();
-    Tensor::from_data(TensorData::new(words, [n]), (device, DType::U32))
+    #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+    unreachable!("{kind}: this build has no device but the processor")
 }
 
 impl std::fmt::Debug for PackedMatrix {

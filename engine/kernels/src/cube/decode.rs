@@ -1,33 +1,54 @@
-//! How a kernel reads a block: the scale and minimum of a group, and the numbers in it.
+//! How a kernel reads packed rows: four neighbouring elements, a *quad*, at a time.
 //!
-//! An element is `scale · number − minimum`, as in `dot::unpack`; a group is the elements that share both.
-//! A plain float is a group of one with scale 1. Types are told apart while a kernel is compiled, so that
-//! each type has its own.
+//! On the device everything is a 32-bit word, laid out by `arrange.rs`, and the low bits of a quad always lie in
+//! one word: its bytes, or the same half of its bytes. So a quad costs one read (five-bit and six-bit types have a
+//! second word with the high bits), and neighbouring units read neighbouring words. The quads at `q` and
+//! `q + Kind::span` are the two halves of the same word, which is how the products take them.
+//!
+//! An element is `scale · number − minimum`, as in `dot::unpack`. Types are told apart while a kernel is compiled,
+//! so that each type has its own.
 
 use cubecl::prelude::*;
 use eosin_weights::GgmlType;
 
-/// The layout facts a kernel is compiled for.
+use super::arrange;
+use crate::ops::Layout;
+
+/// Four neighbouring elements.
+pub(super) type Quad = Vector<f32, Const<4>>;
+
+/// The layout facts that a kernel is compiled for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Kind {
-    /// Elements that share a scale.
-    pub(super) group: usize,
-    /// Elements of a block.
-    pub(super) block: usize,
-    /// Bytes of a block.
-    pub(super) bytes: usize,
     /// Which type: its number in a GGUF file.
     pub(super) id: u32,
+    /// Quads of a block.
+    pub(super) block: usize,
+    /// Words of a block, without a scale that lies apart.
+    words: usize,
+    /// Quads between the two halves of a word.
+    pub(super) span: usize,
+    /// Whether rows end within a quad, or a word holds the end of one row and the start of the next: plain floats
+    /// of unusual widths.
+    pub(super) ragged: bool,
 }
 
 impl Kind {
-    pub(super) fn of(kind: GgmlType) -> Self {
-        let group = match kind {
+    pub(super) fn of(layout: Layout) -> Self {
+        let kind = layout.kind;
+        let span = match kind {
             GgmlType::F32 | GgmlType::F16 | GgmlType::Bf16 => 1,
+            GgmlType::Q8_0 | GgmlType::Q4_0 => 4,
+            GgmlType::Q4K | GgmlType::Q5K => 8,
             GgmlType::Q6K => 16,
-            GgmlType::Q8_0 | GgmlType::Q4_0 | GgmlType::Q4K | GgmlType::Q5K => 32,
         };
-        Self { group, block: kind.block_len(), bytes: kind.block_bytes(), id: kind.id() }
+        Self {
+            id: kind.id(),
+            block: (kind.block_len() / 4).max(1),
+            words: arrange::body_bytes(kind) / 4,
+            span,
+            ragged: !layout.cols.is_multiple_of(8),
+        }
     }
 }
 
@@ -36,26 +57,18 @@ const F32: u32 = 0;
 const F16: u32 = 1;
 const Q4_0: u32 = 2;
 const Q8_0: u32 = 8;
+#[cfg(test)]
 const Q4_K: u32 = 12;
 const Q5_K: u32 = 13;
 const Q6_K: u32 = 14;
 
-/// One byte of the blocks.
-#[cube]
-fn byte(words: &Tensor<u32>, offset: usize) -> u32 {
-    (words[offset / 4] >> ((offset % 4) as u32 * 8u32)) & 255u32
-}
-
-/// Two bytes at an even offset.
-#[cube]
-fn pair(words: &Tensor<u32>, offset: usize) -> u32 {
-    (words[offset / 4] >> ((offset % 4) as u32 * 8u32)) & 65_535u32
-}
-
-/// A byte as a signed number.
-#[cube]
-fn signed(byte: u32) -> f32 {
-    f32::cast_from(i32::cast_from(byte ^ 128u32) - 128i32)
+/// A packed matrix inside a kernel, but for its words.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Packed {
+    /// Elements of a row.
+    pub(super) cols: usize,
+    /// The word from which on scales lie that were taken out of their blocks.
+    pub(super) apart: usize,
 }
 
 /// An IEEE half as a float. Subnormals are scaled as whole numbers: shaders may flush them otherwise.
@@ -71,85 +84,167 @@ fn half_float(bits: u32) -> f32 {
         }
         magnitude = f32::reinterpret((wide << 23u32) | (mantissa << 13u32));
     }
-    if bits >= 32_768u32 {
+    if (bits & 32_768u32) != 0u32 {
         magnitude = f32::new(0.0_f32) - magnitude;
     }
     magnitude
 }
 
-/// The factor before the numbers of a group.
+/// One of the two halves in a word.
 #[cube]
-pub(super) fn scale(words: &Tensor<u32>, block: usize, group: usize, #[comptime] kind: Kind) -> f32 {
-    if comptime!(kind.id == Q8_0 || kind.id == Q4_0) {
-        half_float(pair(words, block))
-    } else if comptime!(kind.id == Q4_K || kind.id == Q5_K) {
-        // The upper four groups' scales have their high bits elsewhere; indices stay inside the block.
-        let mut six = byte(words, block + 4 + group) & 63u32;
-        if group >= 4 {
-            let low = byte(words, block + 8 + group) & 15u32;
-            six = low | ((byte(words, block + group) >> 6u32) << 4u32);
-        }
-        half_float(pair(words, block)) * f32::cast_from(six)
-    } else if comptime!(kind.id == Q6_K) {
-        half_float(pair(words, block + 208)) * signed(byte(words, block + 192 + group))
-    } else {
-        f32::new(1.0_f32)
-    }
+fn half_of(word: u32, idx: usize) -> f32 {
+    half_float((word >> ((idx % 2) as u32 * 16u32)) & 65_535u32)
 }
 
-/// What is subtracted from every element of a group.
+/// A byte of a word, less a bias. A byte becomes a float as the last bits of 2²³, which costs no conversion: those
+/// run at a fraction of the rate of additions on some processors.
 #[cube]
-pub(super) fn minimum(words: &Tensor<u32>, block: usize, group: usize, #[comptime] kind: Kind) -> f32 {
-    if comptime!(kind.id == Q4_K || kind.id == Q5_K) {
-        let mut six = byte(words, block + 8 + group) & 63u32;
-        if group >= 4 {
-            let low = byte(words, block + 8 + group) >> 4u32;
-            six = low | ((byte(words, block + 4 + group) >> 6u32) << 4u32);
-        }
-        half_float(pair(words, block + 2)) * f32::cast_from(six)
-    } else {
-        f32::new(0.0_f32)
-    }
+fn byte_less(word: u32, #[comptime] idx: u32, #[comptime] bias: u32) -> f32 {
+    let bits = ((word >> comptime!(idx * 8)) & 255u32) | 0x4b00_0000u32;
+    f32::reinterpret(bits) - f32::new(comptime!(8_388_608.0 + bias as f32))
 }
 
-/// The number of element `l` of a group.
+/// The bytes of a word, less a bias.
 #[cube]
-pub(super) fn number(
+fn bytes_less(word: u32, #[comptime] bias: u32) -> Quad {
+    let mut quad = Quad::new(f32::new(0.0_f32));
+    quad.insert(0usize, byte_less(word, 0u32, bias));
+    quad.insert(1usize, byte_less(word, 1u32, bias));
+    quad.insert(2usize, byte_less(word, 2u32, bias));
+    quad.insert(3usize, byte_less(word, 3u32, bias));
+    quad
+}
+
+/// The six bits of a scale (`which` = 0) or a minimum (1) of group `group` of a four-bit or five-bit block: the
+/// first four groups' in six bits of a byte each, the others' low bits in the third word and their high bits above
+/// those of the first four.
+#[cube]
+fn six_bits(words: &Tensor<u32>, block: usize, group: usize, #[comptime] which: usize) -> f32 {
+    let shift = (group % 4) as u32 * 8u32;
+    let first = words[block + 1 + which] >> shift;
+    let mut six = first & 63u32;
+    if group >= 4 {
+        let low = (words[block + 3] >> (shift + comptime!(which as u32 * 4))) & 15u32;
+        six = low | (((first >> 6u32) & 3u32) << 4u32);
+    }
+    f32::cast_from(six)
+}
+
+/// Quad `q` of row `row`. Beyond the end of a ragged row stand zeros.
+#[cube]
+pub(super) fn quad(
     words: &Tensor<u32>,
-    block: usize,
-    group: usize,
-    l: usize,
+    row: usize,
+    q: usize,
+    packed: &Packed,
     #[comptime] kind: Kind,
-) -> f32 {
-    if comptime!(kind.id == Q8_0) {
-        signed(byte(words, block + 2 + l))
-    } else if comptime!(kind.id == Q4_0) {
-        let q = (byte(words, block + 2 + l % 16) >> ((l / 16) as u32 * 4u32)) & 15u32;
-        f32::cast_from(q) - f32::new(8.0_f32)
-    } else if comptime!(kind.id == Q4_K) {
-        let q = (byte(words, block + 16 + group / 2 * 32 + l) >> ((group % 2) as u32 * 4u32)) & 15u32;
-        f32::cast_from(q)
-    } else if comptime!(kind.id == Q5_K) {
-        let low = (byte(words, block + 48 + group / 2 * 32 + l) >> ((group % 2) as u32 * 4u32)) & 15u32;
-        let high = (byte(words, block + 16 + l) >> (group as u32)) & 1u32;
-        f32::cast_from(low | (high << 4u32))
-    } else if comptime!(kind.id == Q6_K) {
-        // Eight groups of 16 in each half of the block: quarters of 32, two groups to a quarter.
-        let half = group / 8;
-        let quarter = group % 8 / 2;
-        let within = group % 2 * 16 + l;
-        let lows = byte(words, block + half * 64 + quarter % 2 * 32 + within);
-        let highs = byte(words, block + 128 + half * 32 + within);
-        let low = (lows >> ((quarter / 2) as u32 * 4u32)) & 15u32;
-        let high = (highs >> (quarter as u32 * 2u32)) & 3u32;
-        f32::cast_from(low | (high << 4u32)) - f32::new(32.0_f32)
-    } else if comptime!(kind.id == F32) {
-        f32::reinterpret(words[block / 4])
-    } else if comptime!(kind.id == F16) {
-        half_float(pair(words, block))
+) -> Quad {
+    if comptime!(kind.id == F32 || kind.id == F16 || kind.id > Q6_K) {
+        plain_quad(words, row, q, packed, kind)
     } else {
-        f32::reinterpret(pair(words, block) << 16u32)
+        let number = row * (packed.cols / comptime!(4 * kind.block)) + q / comptime!(kind.block);
+        let block = number * comptime!(kind.words);
+        let q = q % comptime!(kind.block);
+        if comptime!(kind.id == Q8_0) {
+            let scale = half_of(words[packed.apart + number / 2], number);
+            bytes_less(words[block + q] ^ 0x8080_8080u32, 128u32) * Quad::new(scale)
+        } else if comptime!(kind.id == Q4_0) {
+            let scale = half_of(words[packed.apart + number / 2], number);
+            let low = (words[block + q % 4] >> ((q / 4) as u32 * 4u32)) & 0x0f0f_0f0fu32;
+            bytes_less(low, 8u32) * Quad::new(scale)
+        } else if comptime!(kind.id == Q6_K) {
+            // Halves of 32 quads; in each, four rows of eight share a row of high bits.
+            let (half, line, word) = (q / 32, q % 32 / 8, q % 8);
+            let low = words[block + half * 16 + line % 2 * 8 + word] >> ((line / 2) as u32 * 4u32);
+            let high = words[block + 32 + half * 8 + word] >> (line as u32 * 2u32);
+            let number_of = (low & 0x0f0f_0f0fu32) | ((high & 0x0303_0303u32) << 4u32);
+            let group = ((words[block + 48 + q / 16] >> ((q / 4 % 4) as u32 * 8u32)) & 255u32) ^ 128u32;
+            let scale = half_of(words[packed.apart + number / 2], number)
+                * (f32::cast_from(group) - f32::new(128.0_f32));
+            bytes_less(number_of, 32u32) * Quad::new(scale)
+        } else {
+            let (group, word) = (q / 8, q % 8);
+            let mut numbers = (words[block + comptime!(kind.words - 32) + group / 2 * 8 + word]
+                >> ((group % 2) as u32 * 4u32))
+                & 0x0f0f_0f0fu32;
+            if comptime!(kind.id == Q5_K) {
+                let high = (words[block + 4 + word] >> (group as u32)) & 0x0101_0101u32;
+                numbers |= high << 4u32;
+            }
+            let factors = words[block];
+            let scale = half_of(factors, 0) * six_bits(words, block, group, 0usize);
+            let minimum = half_of(factors, 1) * six_bits(words, block, group, 1usize);
+            bytes_less(numbers, 0u32) * Quad::new(scale) - Quad::new(minimum)
+        }
     }
+}
+
+/// One plain float of two bytes out of its word.
+#[cube]
+fn short_float(bits: u32, #[comptime] kind: Kind) -> f32 {
+    if comptime!(kind.id == F16) { half_float(bits) } else { f32::reinterpret(bits << 16u32) }
+}
+
+/// One plain float of a matrix by its place.
+#[cube]
+fn plain_float(words: &Tensor<u32>, place: usize, #[comptime] kind: Kind) -> f32 {
+    if comptime!(kind.id == F32) {
+        f32::reinterpret(words[place])
+    } else {
+        short_float((words[place / 2] >> ((place % 2) as u32 * 16u32)) & 65_535u32, kind)
+    }
+}
+
+#[cube]
+fn plain_quad(words: &Tensor<u32>, row: usize, q: usize, packed: &Packed, #[comptime] kind: Kind) -> Quad {
+    let mut quad = Quad::new(f32::new(0.0_f32));
+    if comptime!(kind.ragged) {
+        #[unroll]
+        for idx in 0..4usize {
+            if q * 4 + idx < packed.cols {
+                quad.insert(idx, plain_float(words, row * packed.cols + q * 4 + idx, kind));
+            }
+        }
+    } else if comptime!(kind.id == F32) {
+        let start = row * packed.cols + q * 4;
+        #[unroll]
+        for idx in 0..4usize {
+            quad.insert(idx, f32::reinterpret(words[start + idx]));
+        }
+    } else {
+        let start = row * (packed.cols / 2) + q * 2;
+        #[unroll]
+        for idx in 0..2usize {
+            let word = words[start + idx];
+            quad.insert(2 * idx, short_float(word & 65_535u32, kind));
+            quad.insert(2 * idx + 1, short_float(word >> 16u32, kind));
+        }
+    }
+    quad
+}
+
+/// Four neighbouring elements of a row of plain floats; zeros beyond the end of a ragged row.
+#[cube]
+pub(super) fn float_quad(
+    x: &Tensor<f32>,
+    row: usize,
+    q: usize,
+    cols: usize,
+    #[comptime] ragged: bool,
+) -> Quad {
+    let start = row * cols + q * 4;
+    let mut quad = Quad::new(f32::new(0.0_f32));
+    #[unroll]
+    for idx in 0..4usize {
+        if comptime!(ragged) {
+            if q * 4 + idx < cols {
+                quad.insert(idx, x[start + idx]);
+            }
+        } else {
+            quad.insert(idx, x[start + idx]);
+        }
+    }
+    quad
 }
 
 #[cfg(test)]
@@ -167,7 +262,8 @@ mod tests {
             (Q5_K, GgmlType::Q5K),
             (Q6_K, GgmlType::Q6K),
         ] {
-            assert_eq!(Kind::of(kind).id, id, "{kind}");
+            assert_eq!(Kind::of(Layout { kind, rows: 1, cols: 256 }).id, id, "{kind}");
         }
+        assert!(GgmlType::Bf16.id() > Q6_K);
     }
 }

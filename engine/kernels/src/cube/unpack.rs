@@ -1,6 +1,6 @@
 //! Packed rows as floats: the scalar twin is `dot::unpack`.
 //!
-//! A unit unpacks one group; the rows are a range or named by a tensor. An element is `scale · number −
+//! A unit unpacks one quad; the rows are a range or named by a tensor. An element is `scale · number −
 //! minimum`, which a shader compiler may round once where the processor rounds twice.
 #![expect(
     clippy::used_underscore_binding,
@@ -12,7 +12,8 @@ use burn::backend::cubecl::dtype_to_storage_type;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::decode::{Kind, minimum, number, scale};
+use super::arrange;
+use super::decode::{Kind, Packed, quad};
 use super::{cubes, empty_like};
 use crate::ops::{Layout, RowRange};
 
@@ -25,24 +26,23 @@ fn position() -> usize {
     ((CUBE_POS_X + CUBE_POS_Y * CUBE_COUNT_X) * CUBE_DIM_X + UNIT_POS_X) as usize
 }
 
-/// Unpacks one group of a packed row into the same place of a row of `out`.
+/// Unpacks one quad of a packed row into the same place of a row of `out`.
 #[cube]
-fn write_group(
+fn write_quad(
     words: &Tensor<u32>,
     out: &mut Tensor<f32>,
-    row_start: usize,
-    out_start: usize,
-    group: usize,
+    row: usize,
+    out_row: usize,
+    q: usize,
+    packed: &Packed,
     #[comptime] kind: Kind,
 ) {
-    let groups_of_block = comptime!(kind.block / kind.group);
-    let block = row_start + group / groups_of_block * comptime!(kind.bytes);
-    let within = group % groups_of_block;
-    let factor = scale(words, block, within, kind);
-    let offset = minimum(words, block, within, kind);
-    for l in 0..comptime!(kind.group) {
-        out[out_start + group * comptime!(kind.group) + l] =
-            factor * number(words, block, within, l, kind) - offset;
+    let values = quad(words, row, q, packed, kind);
+    #[unroll]
+    for idx in 0..4usize {
+        if comptime!(!kind.ragged) || q * 4 + idx < packed.cols {
+            out[out_row * packed.cols + q * 4 + idx] = values.extract(idx);
+        }
     }
 }
 
@@ -51,19 +51,19 @@ fn packed_range(
     words: &Tensor<u32>,
     out: &mut Tensor<f32>,
     first: u32,
-    n_group: u32,
-    row_bytes: u32,
+    n_quad: u32,
     cols: u32,
+    apart: u32,
     #[comptime] kind: Kind,
 ) {
     let position = position();
-    if position >= n_group as usize {
+    if position >= n_quad as usize {
         terminate!();
     }
-    let groups_of_row = cols as usize / comptime!(kind.group);
-    let out_row = position / groups_of_row;
-    let row_start = (first as usize + out_row) * row_bytes as usize;
-    write_group(words, out, row_start, out_row * cols as usize, position % groups_of_row, kind);
+    let packed = Packed { cols: cols as usize, apart: apart as usize };
+    let quads_of_row = packed.cols.div_ceil(4);
+    let row = position / quads_of_row;
+    write_quad(words, out, first as usize + row, row, position % quads_of_row, &packed, kind);
 }
 
 #[cube(launch)]
@@ -71,41 +71,41 @@ fn packed_gather<I: Int>(
     words: &Tensor<u32>,
     ids: &Tensor<I>,
     out: &mut Tensor<f32>,
-    n_group: u32,
-    row_bytes: u32,
+    n_quad: u32,
     cols: u32,
+    apart: u32,
     #[comptime] kind: Kind,
     #[define(I)] _dtype: ElemType,
 ) {
     let position = position();
-    if position >= n_group as usize {
+    if position >= n_quad as usize {
         terminate!();
     }
-    let groups_of_row = cols as usize / comptime!(kind.group);
-    let out_row = position / groups_of_row;
-    let row_start = u32::cast_from(ids[out_row]) as usize * row_bytes as usize;
-    write_group(words, out, row_start, out_row * cols as usize, position % groups_of_row, kind);
+    let packed = Packed { cols: cols as usize, apart: apart as usize };
+    let quads_of_row = packed.cols.div_ceil(4);
+    let row = position / quads_of_row;
+    let id = u32::cast_from(ids[row]) as usize;
+    write_quad(words, out, id, row, position % quads_of_row, &packed, kind);
 }
 
 /// The rows of a range.
 pub(super) fn launch_range(blocks: CubeTensor, layout: Layout, range: RowRange) -> CubeTensor {
-    let kind = Kind::of(layout.kind);
-    let out = empty_like(&blocks, [range.count, layout.cols]);
-    let n_group = range.count * (layout.cols / kind.group);
-    if n_group == 0 {
+    let out = empty_like(&blocks, &[range.count, layout.cols]);
+    let n_quad = range.count * layout.cols.div_ceil(4);
+    if n_quad == 0 {
         return out;
     }
     packed_range::launch(
         &blocks.client.clone(),
-        cubes(n_group.div_ceil(N_UNIT), 1),
+        cubes(n_quad.div_ceil(N_UNIT), 1),
         CubeDim::new_1d(N_UNIT as u32),
         blocks.into_tensor_arg(),
         out.clone().into_tensor_arg(),
         range.start as u32,
-        n_group as u32,
-        layout.row_bytes() as u32,
+        n_quad as u32,
         layout.cols as u32,
-        kind,
+        arrange::first_apart(layout) as u32,
+        Kind::of(layout),
     );
     out
 }
@@ -113,25 +113,24 @@ pub(super) fn launch_range(blocks: CubeTensor, layout: Layout, range: RowRange) 
 /// The rows that contiguous `ids` name. A number out of range gives a row of no meaning: reads are checked
 /// against the tensor's end.
 pub(super) fn launch_gather(blocks: CubeTensor, ids: CubeTensor, layout: Layout) -> CubeTensor {
-    let kind = Kind::of(layout.kind);
     let count = ids.shape()[0];
-    let out = empty_like(&blocks, [count, layout.cols]);
-    let n_group = count * (layout.cols / kind.group);
-    if n_group == 0 {
+    let out = empty_like(&blocks, &[count, layout.cols]);
+    let n_quad = count * layout.cols.div_ceil(4);
+    if n_quad == 0 {
         return out;
     }
     let dtype = dtype_to_storage_type(ids.dtype);
     packed_gather::launch(
         &blocks.client.clone(),
-        cubes(n_group.div_ceil(N_UNIT), 1),
+        cubes(n_quad.div_ceil(N_UNIT), 1),
         CubeDim::new_1d(N_UNIT as u32),
         blocks.into_tensor_arg(),
         ids.into_tensor_arg(),
         out.clone().into_tensor_arg(),
-        n_group as u32,
-        layout.row_bytes() as u32,
+        n_quad as u32,
         layout.cols as u32,
-        kind,
+        arrange::first_apart(layout) as u32,
+        Kind::of(layout),
         dtype,
     );
     out
