@@ -20,7 +20,8 @@ usage: cargo xtask <task>
   check         the checks of `test` that run no program: fmt, tidy, clippy, licences
   tidy          the repository's own rules
   build         build the binary, and print where it lies
-  bench         speed of this machine beside the peers found on it (see PERFORMANCE.md)
+  bench peers   answering and embedding beside llama.cpp and ONNX Runtime, written into PERFORMANCE.md;
+                rows can be named: `bench peers decode prefill --threads 1`
   bench train   training steps beside PyTorch, in the Python that EOSIN_PYTHON names
   bench tiles   tiles of slides beside OpenSlide's own reading
   bench search  time and recall of a search among vectors: `bench search 100000 1000000`

@@ -136,22 +136,25 @@ fn software_vulkan() -> Option<PathBuf> {
     })
 }
 
-/// Speed of this machine beside the peers that are found on it: of answering, or of what the first argument says.
+/// Speed of this machine beside the peers that are found on it: of what the first argument says.
 pub(crate) fn bench(args: &[String]) -> Result<(), String> {
     match args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        Some(("train", args)) => return bench_train(args),
-        Some(("tiles", args)) => {
-            return step("bench tiles", Command::new(bench_program("tiles")?).args(args));
-        }
-        Some(("search", args)) => return bench_search(args),
-        Some(("index", args)) => return bench_index(args),
-        _ => {}
+        Some(("peers", args)) => bench_peers(args),
+        Some(("train", args)) => bench_train(args),
+        Some(("tiles", args)) => step("bench tiles", Command::new(bench_program("tiles")?).args(args)),
+        Some(("search", args)) => bench_search(args),
+        Some(("index", args)) => bench_index(args),
+        _ => Err("bench takes peers, train, tiles, search or index, and what they take".to_owned()),
     }
-    let eosin = build()?;
-    step(
-        "bench",
-        Command::new("python3").arg(root().join("tests/bench/peers.py")).arg("--eosin").arg(eosin).args(args),
-    )
+}
+
+/// Answering and embedding beside llama.cpp and ONNX Runtime; the table goes into `PERFORMANCE.md`.
+fn bench_peers(args: &[String]) -> Result<(), String> {
+    let (eosin, program) = (build()?, bench_program("peers")?);
+    let mut command = Command::new("python3");
+    command.arg(root().join("tests/bench/peers.py")).arg("--eosin").arg(eosin);
+    command.args(["--bench", &program, "--write"]).arg(root().join("PERFORMANCE.md"));
+    step("bench peers", command.args(args))
 }
 
 /// Training steps beside `PyTorch`'s.
