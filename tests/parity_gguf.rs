@@ -22,6 +22,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use eosin_core::PatchGrid;
+use eosin_kernels::Arithmetic;
 use eosin_model::prepare::{ImageTensor, Preprocess};
 use eosin_model::qwen::load::WeightForm;
 use eosin_model::qwen::{Config, Qwen, mrope_positions};
@@ -35,9 +36,9 @@ struct Tolerance {
     margin: f32,
 }
 
-/// Against transformers, dense or packed: activations are 32-bit floats.
+/// Against transformers, dense or packed with exact products: activations are 32-bit floats.
 const EXACT: Tolerance = Tolerance { logits: 2e-4, margin: 1e-2 };
-/// Against llama.cpp, which rounds activations to 8 bits.
+/// Where either side rounds activations to 8 bits.
 const LLAMA: Tolerance = Tolerance { logits: 1e-1, margin: 1.0 };
 const CASES: [&str; 7] =
     ["square224", "text_only", "landscape", "gray", "two_images", "multi_turn", "multi_turn_two_images"];
@@ -92,8 +93,10 @@ fn check(kind: &str) {
     let llama = References::open(&folder.join("refs.safetensors"));
     for (name, form, references, tolerance) in [
         ("dense, transformers", WeightForm::Dense, &transformers, EXACT),
-        ("packed, transformers", WeightForm::Packed, &transformers, EXACT),
-        ("packed, llama.cpp", WeightForm::Packed, &llama, LLAMA),
+        ("packed, transformers", WeightForm::Packed(Arithmetic::Exact), &transformers, EXACT),
+        ("packed, llama.cpp", WeightForm::Packed(Arithmetic::Exact), &llama, LLAMA),
+        ("rounded, transformers", WeightForm::Packed(Arithmetic::Rounded), &transformers, LLAMA),
+        ("rounded, llama.cpp", WeightForm::Packed(Arithmetic::Rounded), &llama, LLAMA),
     ] {
         let model = Qwen::load_gguf(&config, &text, Some(&mmproj), form, &Device::flex()).unwrap();
         let (mut worst, mut n_decisive, mut n_equal, mut n_id) = (0.0_f32, 0, 0, 0);

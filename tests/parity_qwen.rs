@@ -19,6 +19,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use eosin_core::PatchGrid;
+use eosin_kernels::Arithmetic;
 use eosin_model::attention::Visibility;
 use eosin_model::prepare::{ImageTensor, Preprocess};
 use eosin_model::qwen::load::WeightForm;
@@ -190,7 +191,8 @@ fn check_training(
 fn check_kit(variant: &str) {
     let Some(kit) = kit::kit("qwen") else { return };
     let folder = kit.join(variant);
-    let checkpoint = Checkpoint::open(&folder.join("model"), WeightForm::Packed, &Device::flex());
+    let checkpoint =
+        Checkpoint::open(&folder.join("model"), WeightForm::Packed(Arithmetic::Exact), &Device::flex());
     let model = &checkpoint.model;
     let (mut worst, mut n_case, mut n_decisive, mut n_gradient) = (Worst::default(), 0, 0, 0);
     let mut cases: Vec<_> =
@@ -341,7 +343,7 @@ impl Golden {
 #[test]
 fn the_golden_model_packed_and_dense() {
     let mut worst = Worst::default();
-    for form in [WeightForm::Packed, WeightForm::Dense] {
+    for form in [WeightForm::Packed(Arithmetic::Exact), WeightForm::Dense] {
         let checkpoint = Checkpoint::open(&kit::golden("qwen"), form, &Device::flex());
         let model = &checkpoint.model;
         for (case, n_image) in [("small", 1), ("mixed", 2)] {
@@ -453,7 +455,7 @@ fn the_golden_model_on_a_graphics_processor() {
     };
     let device = selected.device;
     let mut worst = Worst::default();
-    for form in [WeightForm::Dense, WeightForm::Packed] {
+    for form in [WeightForm::Dense, WeightForm::Packed(Arithmetic::Exact)] {
         let checkpoint = Checkpoint::open(&kit::golden("qwen"), form, &device);
         let model = &checkpoint.model;
         let golden = Golden::open(&checkpoint, "small", 1);

@@ -18,6 +18,7 @@ use std::process::Command;
 
 use burn::tensor::{Device, Tensor};
 use eosin_core::RgbTile;
+use eosin_kernels::Arithmetic;
 use eosin_model::attention::Visibility;
 use eosin_model::lora::{LoraSettings, Part};
 use eosin_model::prepare::{ImageTensor, Preprocess};
@@ -309,7 +310,7 @@ fn a_bundle_for_llama_cpp() {
         gguf::write(&bench.model, &bench.files, recipe, &label, &folder).unwrap();
         let [text, mmproj] = ["weights.gguf", "mmproj.gguf"].map(|name| folder.join(name));
         let open = |path: &Path| Gguf::open(path).unwrap();
-        let form = WeightForm::Packed;
+        let form = WeightForm::Packed(Arithmetic::Exact);
         let read =
             Qwen::load_gguf(bench.model.config(), &open(&text), Some(&open(&mmproj)), form, &Device::flex())
                 .unwrap();

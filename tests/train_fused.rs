@@ -134,6 +134,7 @@ fn composed_attention(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, sight:
                 Sight::All => false,
                 Sight::Causal => key > place,
                 Sight::Segments(numbers) => key > place || numbers[sample][key] != numbers[sample][place],
+                Sight::From(firsts) => key > place || (key < firsts[sample] && place >= firsts[sample]),
             }));
         }
     }
@@ -161,6 +162,7 @@ fn attention() {
     check_one([1, 6, 2, 70, 90, 20], Sight::Causal);
     let numbers: Vec<Vec<u32>> = vec![(0..75).map(|i| i / 20).collect(), (0..75).map(|i| i / 33).collect()];
     check_one([2, 4, 1, 75, 75, 8], Sight::Segments(numbers.as_slice().into()));
+    check_one([2, 4, 2, 70, 90, 8], Sight::From([0, 83].as_slice().into()));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod kit;
 
 use burn::tensor::{Device, Tensor};
 use eosin_core::PatchGrid;
+use eosin_kernels::Arithmetic;
 use eosin_model::attention::Visibility;
 use eosin_model::lora::{LoraSettings, Part};
 use eosin_model::prepare::{ImageTensor, Preprocess};
@@ -89,7 +90,7 @@ fn adapters_are_those_of_peft() {
     let case = case();
     let (_, logits) = case.expected.floats("logits");
     let loss = case.expected.floats("loss").1[0];
-    for form in [WeightForm::Dense, WeightForm::Packed] {
+    for form in [WeightForm::Dense, WeightForm::Packed(Arithmetic::Exact)] {
         let model = adapted(form, &Device::flex().autodiff());
         let distance = relative(&case.logits(&model), &logits);
         assert!(distance < TOLERANCE, "{form:?}: logits are {distance:e} off");
@@ -141,7 +142,7 @@ fn adapters_are_those_of_peft() {
 #[test]
 fn a_fresh_adapter_changes_nothing() {
     let case = case();
-    for form in [WeightForm::Dense, WeightForm::Packed] {
+    for form in [WeightForm::Dense, WeightForm::Packed(Arithmetic::Exact)] {
         let plain = case.logits(&base(form, &Device::flex().autodiff()));
         let check = |settings: &LoraSettings, n_map: usize| {
             let model = base(form, &Device::flex().autodiff()).with_adapters(settings).unwrap();
@@ -197,7 +198,7 @@ fn adapters_go_to_a_file_and_come_back() {
         model.rollout(std::slice::from_ref(&prompt), &Pictures::default(), &settings).unwrap()
     };
     let expected = roll(&model.clone().merged());
-    for found in [roll(&model), roll(&adapted(WeightForm::Packed, &Device::flex()))] {
+    for found in [roll(&model), roll(&adapted(WeightForm::Packed(Arithmetic::Exact), &Device::flex()))] {
         for (found, expected) in found.iter().zip(&expected) {
             assert_eq!(found.ids, expected.ids);
         }

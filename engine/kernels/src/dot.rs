@@ -18,6 +18,9 @@ mod x86;
 
 use eosin_weights::GgmlType;
 
+pub use attend::HeadRows;
+pub(crate) use unpack::half_float;
+
 use crate::path::CpuPath;
 
 /// Writes the elements that `bytes` stores into `out`, equal to `eosin_weights::dequantize` bit for bit.
@@ -66,22 +69,29 @@ pub fn linear_rows(path: CpuPath, kind: GgmlType, weights: &[u8], n_col: usize, 
     }
 }
 
-/// softmax(q · kᵀ / √d) · v for the queries that share one head of keys, each seeing all of them.
+/// softmax(q · kᵀ / √d) · v for a query that sees all of the keys.
 ///
 /// # Shapes
-/// - `query`, `out`: `[n_query, d]`, `d` a multiple of 16
+/// - `query`, `out`: `[d]`, `d` a multiple of 16
 /// - `keys`, `values`: `[n_key, d]`, at least one row
 ///
 /// # Panics
 /// Where the lengths disagree.
-pub fn attend_head(path: CpuPath, d: usize, query: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]) {
+pub fn attend_head(
+    path: CpuPath,
+    d: usize,
+    query: &[f32],
+    keys: HeadRows<'_>,
+    values: HeadRows<'_>,
+    out: &mut [f32],
+) {
     assert!(d > 0 && d.is_multiple_of(16), "heads of {d}");
-    assert!(
-        !keys.is_empty() && keys.len().is_multiple_of(d),
-        "{} numbers of keys in rows of {d}",
-        keys.len()
+    assert!(keys.len() > 0 && keys.len().is_multiple_of(d), "{} numbers of keys in rows of {d}", keys.len());
+    assert_eq!(
+        (keys.len(), query.len(), out.len()),
+        (values.len(), d, d),
+        "keys and values, query and result"
     );
-    assert_eq!((keys.len(), query.len()), (values.len(), out.len()), "keys and values, queries and results");
     match path {
         CpuPath::Scalar => attend::attend_head::<[f32; 8]>(d, query, keys, values, out),
         // SAFETY: a `Proof` exists only where the processor reported these instructions.

@@ -9,8 +9,9 @@ use burn::tensor::{DType, TensorData};
 use rayon::prelude::*;
 
 use crate::dot;
-use crate::ops::{Layout, PackedBackend, RowRange};
-use crate::path::CpuPath;
+use crate::ops::{Arithmetic, Layout, PackedBackend, RowRange};
+use crate::path::{BytePath, CpuPath};
+use crate::rounded::{self, Factor, PackedRows, Rounded, Target};
 
 /// Pieces of work for each thread.
 const N_PIECE: usize = 8;
@@ -18,18 +19,22 @@ const N_PIECE: usize = 8;
 const N_PRODUCT: usize = 1 << 16;
 /// Rows of the result written together: one cache line of each row of its transpose.
 const N_TOGETHER: usize = 16;
-/// Rows that `dot` unpacks together: pieces are multiples of it where there are enough rows.
-const N_ROW: usize = 24;
+/// Rows that `dot` unpacks together, and those of a panel of `rounded`: pieces are multiples of both.
+const N_ROW: usize = 48;
 
 impl PackedBackend for Flex {
     fn packed_linear(x: FlexTensor, blocks: FlexTensor, layout: Layout) -> FlexTensor {
         assert_eq!(x.dtype(), DType::F32, "packed products take 32-bit floats");
         let x = x.to_contiguous();
         let x: &[f32] = x.as_slice().expect("a contiguous tensor of 32-bit floats");
-        let Layout { kind, rows, cols } = layout;
+        let Layout { kind, rows, cols, arithmetic } = layout;
         assert!(cols > 0 && x.len().is_multiple_of(cols), "{} activations in rows of {cols}", x.len());
         let m = x.len() / cols;
         let weights = bytes(&blocks, layout);
+        if arithmetic == Arithmetic::Rounded && rounded::serves(kind, m) {
+            let [out] = rounded_products(x, [(weights, layout)]);
+            return tensor(out, [m, rows]);
+        }
         let mut out = vec![0.0; rows * m];
         if !out.is_empty() {
             let n_row = piece(rows, cols * m);
@@ -66,6 +71,60 @@ impl PackedBackend for Flex {
         }
         tensor(out, [ids.len(), layout.cols])
     }
+}
+
+/// `x · Wᵀ` of rounded activations, for several matrices whose rows threads share out together.
+pub(crate) fn linear_all<const N: usize>(
+    x: &FlexTensor,
+    matrices: &[(FlexTensor, Layout); N],
+) -> [FlexTensor; N] {
+    let x = x.to_contiguous();
+    let x: &[f32] = x.as_slice().expect("a contiguous tensor of 32-bit floats");
+    let weights: [(&[u8], Layout); N] = std::array::from_fn(|idx| {
+        let (blocks, layout) = &matrices[idx];
+        (bytes(blocks, *layout), *layout)
+    });
+    let m = x.len() / weights.first().map_or(1, |(_, layout)| layout.cols).max(1);
+    let mut outs = rounded_products(x, weights).into_iter();
+    std::array::from_fn(|idx| {
+        tensor(outs.next().expect("a product for every matrix"), [m, weights[idx].1.rows])
+    })
+}
+
+/// Some packed rows and where their products go.
+struct Piece<'a> {
+    rows: PackedRows<'a>,
+    factor: &'a Factor<'a>,
+    target: Target,
+}
+
+/// `x · Wᵀ` of rounded activations, for each matrix.
+#[expect(unsafe_code, reason = "threads write their own columns of the results")]
+fn rounded_products<const N: usize>(x: &[f32], matrices: [(&[u8], Layout); N]) -> [Vec<f32>; N] {
+    let Some(cols) = matrices.first().map(|(_, layout)| layout.cols).filter(|cols| *cols > 0) else {
+        return matrices.map(|_| Vec::new());
+    };
+    let (m, path) = (x.len() / cols, BytePath::best());
+    let mut outs = matrices.map(|(_, layout)| vec![0.0; layout.rows * m]);
+    if m == 0 {
+        return outs;
+    }
+    let x = Rounded::new(x, cols);
+    let factors = matrices.map(|(_, layout)| Factor::new(path, layout.kind, &x));
+    let n_row = piece(matrices.iter().map(|(_, layout)| layout.rows).sum(), cols * m);
+    let mut pieces = Vec::new();
+    for (((weights, layout), factor), out) in matrices.iter().zip(&factors).zip(&mut outs) {
+        let (target, row_bytes) = (Target::new(out, layout.rows), layout.row_bytes());
+        pieces.extend(weights.chunks(n_row * row_bytes).enumerate().map(|(idx, bytes)| {
+            let rows = PackedRows { kind: layout.kind, bytes, row_bytes, first: idx * n_row };
+            Piece { rows, factor, target }
+        }));
+    }
+    pieces.par_iter().for_each(|piece| {
+        // SAFETY: the target has m rows and a column for each packed row, and these rows' columns are this thread's.
+        unsafe { rounded::multiply(path, piece.rows, piece.factor, piece.target) }
+    });
+    outs
 }
 
 /// Row numbers of any integer type as one type.

@@ -20,6 +20,7 @@ use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 pub use adamw::Descent;
+pub(crate) use lanes::{softmax, wide};
 use ops::{FusedBackend as _, One, Three, Two};
 
 /// Whether the operations of this file run on a device: on the processor, with gradients or without.
@@ -41,6 +42,8 @@ pub enum Sight {
     Causal,
     /// Keys up to its own place with its own segment number, or with that of a trunk: `[b][s]`.
     Segments(Arc<[Vec<u32>]>),
+    /// Keys up to its own place, from the first of its own sequence on, `[b]`. Those before the first see each other.
+    From(Arc<[usize]>),
 }
 
 impl Sight {

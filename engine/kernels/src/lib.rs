@@ -15,10 +15,12 @@ mod flex;
 pub mod fused;
 mod ops;
 mod path;
+mod rounded;
 #[cfg(test)]
 mod testing;
 
 pub use attend::decode_attention;
 pub use device::{DeviceClass, DeviceError, DeviceReport, SelectedDevice, probe, select};
+pub use ops::Arithmetic;
 pub use packed::PackedMatrix;
-pub use path::CpuPath;
+pub use path::{BytePath, CpuPath};

@@ -5,7 +5,7 @@
 //! be larger than the device binds at once. What each operation means is the same everywhere, and the tests at
 //! the end hold every backend against unpacking and multiplying.
 
-use burn::backend::{Dispatch, DispatchDevice};
+use burn::backend::{Dispatch, DispatchDevice, Flex};
 use burn::module::{
     Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
 };
@@ -13,7 +13,8 @@ use burn::tensor::{AllocationProperty, DType, Device, Int, Tensor, TensorData};
 use bytes::Bytes;
 use eosin_weights::GgmlType;
 
-use crate::ops::{Layout, PackedBackend as _, RowRange};
+use crate::ops::{Arithmetic, Layout, PackedBackend as _, RowRange};
+use crate::rounded;
 
 /// A matrix of `rows` output features by `cols` input features, packed row by row.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct PackedMatrix {
     /// Without autodiff: the weights are constants.
     device: Device,
 }
+
+const ON_PROCESSOR: &str = "a tensor of the processor's device is one of its backend";
 
 /// Consecutive rows in one tensor of the device.
 #[derive(Clone)]
@@ -40,10 +43,25 @@ impl PackedMatrix {
     pub fn new(kind: GgmlType, [rows, cols]: [usize; 2], bytes: Bytes, device: &Device) -> Self {
         let n_byte = kind.row_bytes(cols).and_then(|row_bytes| row_bytes.checked_mul(rows));
         assert_eq!(n_byte, Some(bytes.len()), "{kind}: {rows} × {cols} does not take these bytes");
-        let layout = Layout { kind, rows, cols };
+        let layout = Layout::new(kind, [rows, cols]);
         let device = device.clone().without_autodiff();
         let parts = parts(layout, &bytes, &device, max_part_bytes(&device));
         Self { layout, parts, device }
+    }
+
+    /// The same matrix, whose products are computed so from now on.
+    #[must_use]
+    pub fn with_arithmetic(mut self, arithmetic: Arithmetic) -> Self {
+        self.layout.arithmetic = arithmetic;
+        for part in &mut self.parts {
+            part.layout.arithmetic = arithmetic;
+        }
+        self
+    }
+
+    /// How products are computed.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.layout.arithmetic
     }
 
     /// Output features.
@@ -68,7 +86,8 @@ impl PackedMatrix {
 
     /// `x · Wᵀ`, differentiable in `x`; the weights are constants.
     ///
-    /// Activations are not rounded: every product is of two 32-bit floats.
+    /// Activations are rounded where [`Self::with_arithmetic`] asked for it; otherwise every product is of two 32-bit
+    /// floats.
     ///
     /// # Shapes
     /// - `x`: `[m, cols]`
@@ -88,6 +107,25 @@ impl PackedMatrix {
             [part] => product(part, x),
             parts => Tensor::cat(parts.iter().map(|part| product(part, x.clone())).collect(), 1),
         }
+    }
+
+    /// [`Self::linear`] by several matrices at once: activations are rounded once, and threads meet once.
+    ///
+    /// # Panics
+    /// Where `x` has another width than one of them.
+    pub fn linear_all<const N: usize>(matrices: [&Self; N], x: Tensor<2>) -> [Tensor<2>; N] {
+        let together = |matrix: &&Self| {
+            matrix.layout.arithmetic == Arithmetic::Rounded
+                && rounded::serves(matrix.kind(), x.dims()[0])
+                && matrix.cols() == x.dims()[1]
+        };
+        if x.dtype() != DType::F32 || x.device() != Device::flex() || !matrices.iter().all(together) {
+            return matrices.map(|matrix| matrix.linear(x.clone()));
+        }
+        let primitive = |tensor: &Part| tensor.blocks.clone().try_into_primitive::<Flex>();
+        let blocks = matrices.map(|matrix| (primitive(&matrix.parts[0]).expect(ON_PROCESSOR), matrix.layout));
+        let x = x.try_into_primitive::<Flex>().expect(ON_PROCESSOR);
+        crate::flex::linear_all(&x, &blocks).map(Tensor::from_primitive::<Flex>)
     }
 
     /// The rows with the given numbers.
@@ -222,7 +260,8 @@ impl Module for PackedMatrix {
         if self.device == *device {
             return self;
         }
-        Self::new(self.kind(), [self.rows(), self.cols()], self.bytes(), device)
+        let moved = Self::new(self.kind(), [self.rows(), self.cols()], self.bytes(), device);
+        moved.with_arithmetic(self.layout.arithmetic)
     }
 
     fn fork(self, device: &Device) -> Self {

@@ -62,3 +62,64 @@ impl CpuPath {
         }
     }
 }
+
+/// A set of instructions for products of bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BytePath {
+    /// What every processor of the architecture has.
+    Scalar,
+    /// 256-bit vectors; products of bytes in pairs of 16 bits.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Proof),
+    /// 256-bit vectors with products of bytes summed to 32 bits.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(Proof),
+    /// 512-bit vectors with such products.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(Proof),
+}
+
+impl BytePath {
+    /// Every path this processor can take, the plain one first and the best last.
+    pub fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "one path only"))]
+        let mut paths = vec![Self::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        for path in CpuPath::available() {
+            match path {
+                CpuPath::Scalar => {}
+                CpuPath::Avx2(proof) => {
+                    paths.push(Self::Avx2(proof));
+                    if is_x86_feature_detected!("avxvnni") {
+                        paths.push(Self::AvxVnni(proof));
+                    }
+                }
+                CpuPath::Avx512(proof) => {
+                    if is_x86_feature_detected!("avx512vnni") {
+                        paths.push(Self::Avx512Vnni(proof));
+                    }
+                }
+            }
+        }
+        paths
+    }
+
+    /// The best path of this processor.
+    pub fn best() -> Self {
+        static BEST: std::sync::OnceLock<BytePath> = std::sync::OnceLock::new();
+        *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self::Scalar))
+    }
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => "avx-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni(_) => "avx512-vnni",
+        }
+    }
+}

@@ -1,25 +1,18 @@
 //! Scaled dot-product attention, as every model here needs it.
 //!
 //! Queries may have more heads than keys and values; the queries of one key head are then stacked, so that
-//! keys are never copied. Queries are taken some hundred rows at a time where scores would grow large: a
-//! prompt of four thousand tokens never holds a full score matrix of all heads. On the processor without
-//! gradients the tensor library's own tiled attention does the work for prompts, and an operation of our own
-//! for single new tokens. All paths compute
+//! keys are never copied. On the processor an operation of our own goes head by head, some rows at a time, and another
+//! serves the few new tokens of a step of generation; elsewhere queries are taken some hundred rows at a time where
+//! scores would grow large. So nowhere is a full score matrix of all heads held. All paths compute
 //! softmax(q·kᵀ/√d)·v (Vaswani et al. 2017, equation 1). Held true by the tests below.
 
 use burn::tensor::activation::softmax;
-use burn::tensor::module::attention as library_attention;
-use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use eosin_kernels::decode_attention;
 use eosin_kernels::fused::{self, Sight};
 
 /// Query rows taken at once on the general path when no gradient is wanted.
 const QUERY_ROWS: usize = 256;
-
-/// Queries up to which the general path serves on the processor, too: the library's attention copies all keys
-/// and values out of a cache first, which a step of generation would pay for in full.
-const FEW_ROWS: usize = 8;
 
 /// What is added to forbidden scores. Every query sees itself, so no row is forbidden altogether. Shader
 /// compilers may assume that nothing is infinite; on the processor infinity is the quick way through `exp`.
@@ -44,13 +37,13 @@ pub enum Visibility {
 }
 
 impl Visibility {
-    /// The same for the processor's own attention, where it knows it.
-    fn sight(&self) -> Option<Sight> {
+    /// The same for the processor's own attention.
+    fn sight(&self) -> Sight {
         match self {
-            Self::All => Some(Sight::All),
-            Self::Causal => Some(Sight::Causal),
-            Self::CausalSegments(segments) => Some(Sight::Segments(segments.as_slice().into())),
-            Self::CausalFrom(_) => None,
+            Self::All => Sight::All,
+            Self::Causal => Sight::Causal,
+            Self::CausalSegments(segments) => Sight::Segments(segments.as_slice().into()),
+            Self::CausalFrom(firsts) => Sight::From(firsts.as_slice().into()),
         }
     }
 
@@ -100,34 +93,17 @@ pub struct Mask {
     visibility: Visibility,
     /// Forbidden scores of all queries at once, `[b or 1, 1, t, s]`, where that is small or inevitable.
     bias: Option<Tensor<4>>,
-    forbidden: Option<Tensor<4, Bool>>,
-    /// The visibility as the processor's own attention takes it, where gradients are wanted.
+    /// The visibility as the processor's own attention takes it; `None` elsewhere.
     sight: Option<Sight>,
-}
-
-/// Whether the tensor library's own attention serves: on the processor, without gradients, for many queries.
-fn is_library_path(device: &Device, n_query: usize) -> bool {
-    n_query > FEW_ROWS && !device.is_autodiff() && *device == Device::flex()
 }
 
 impl Mask {
     /// Lays out which of `n_key` keys each of the last `n_query` may see.
     pub fn new(visibility: Visibility, n_query: usize, n_key: usize, device: &Device) -> Self {
-        let queries = n_key - n_query..n_key;
-        let sight = if device.is_autodiff() && fused::serves(device) { visibility.sight() } else { None };
-        let mut mask = Self { visibility, bias: None, forbidden: None, sight };
-        if mask.sight.is_some() {
-            return mask;
-        }
-        if is_library_path(device, n_query) {
-            if let Visibility::CausalSegments(_) | Visibility::CausalFrom(_) = &mask.visibility
-                && let Some((n_sample, forbidden)) = mask.visibility.forbidden(queries, n_key)
-            {
-                let shape = [n_sample, 1, n_query, n_key];
-                mask.forbidden = Some(Tensor::from_data(TensorData::new(forbidden, shape), device));
-            }
-        } else if device.is_autodiff() || n_query <= QUERY_ROWS {
-            mask.bias = mask.bias(queries, n_key, device);
+        let sight = fused::serves(device).then(|| visibility.sight());
+        let mut mask = Self { visibility, bias: None, sight };
+        if mask.sight.is_none() && (device.is_autodiff() || n_query <= QUERY_ROWS) {
+            mask.bias = mask.bias(n_key - n_query..n_key, n_key, device);
         }
         mask
     }
@@ -155,7 +131,9 @@ pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: &Mask) -
         Visibility::CausalFrom(firsts) => Some(firsts),
         Visibility::CausalSegments(_) => None,
     };
-    if n_query == 1
+    // An operation of its own for a few new tokens, each of which sees those before it.
+    let in_order = n_query == 1 || !matches!(mask.visibility, Visibility::All);
+    if in_order
         && let Some(attended) = firsts.and_then(|firsts| decode_attention(&query, &key, &value, firsts))
     {
         return attended;
@@ -166,11 +144,6 @@ pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: &Mask) -
             [query, key, value].map(|x| if fused::takes(&x) { x } else { x.cast(DType::F32) });
         let out = fused::attention(query, key, value, sight.clone());
         return if dtype == DType::F32 { out } else { out.cast(dtype) };
-    }
-    if is_library_path(&device, n_query) {
-        let is_causal = matches!(mask.visibility, Visibility::Causal);
-        let options = AttentionModuleOptions { is_causal, ..AttentionModuleOptions::default() };
-        return library_attention(query, key, value, mask.forbidden.clone(), None, options);
     }
     if device.is_autodiff() || n_query <= QUERY_ROWS {
         return attend_rows(query, &key, &value, mask.bias.clone());
@@ -273,7 +246,7 @@ mod tests {
                 assert!(worst < 2e-5, "{visibility:?} on {device:?}: {worst}");
             }
             // The general path in pieces, as graphics processors run it.
-            let mask = Mask { visibility: visibility.clone(), bias: None, forbidden: None, sight: None };
+            let mask = Mask { visibility: visibility.clone(), bias: None, sight: None };
             let rows = (0..t).step_by(3).map(|start| {
                 let n_row = 3.min(t - start);
                 let first = s - t + start;
@@ -303,5 +276,9 @@ mod tests {
         check(Visibility::CausalFrom(vec![5, 0]), [2, 4, 2, 1, 9, 4]);
         check(Visibility::CausalFrom(vec![5, 0]), [2, 4, 2, 1, 9, 16]);
         check(Visibility::Causal, [2, 4, 2, 1, 9, 16]);
+        check(Visibility::Causal, [2, 4, 2, 7, 9, 16]);
+        check(Visibility::CausalFrom(vec![5, 0]), [2, 4, 2, 3, 9, 16]);
+        check(Visibility::CausalFrom(vec![70, 0]), [2, 4, 2, 100, 130, 16]);
+        check(Visibility::Causal, [1, 4, 2, 200, 230, 16]);
     }
 }

@@ -167,6 +167,31 @@ impl Linear {
         Self { weight: map.weight.turned(), bias: map.bias, adapter, precision: map.precision }
     }
 
+    /// Applies several maps to the same rows: what packed matrices have in common is done once.
+    ///
+    /// # Shapes
+    /// - `x`: `[.., in]`
+    /// - returns: `[.., out]` each
+    pub fn forward_all<const D: usize, const N: usize>(maps: [&Self; N], x: Tensor<D>) -> [Tensor<D>; N] {
+        let packed = maps.map(|map| match &map.weight {
+            Weight::Packed(packed) if map.adapter.is_none() => Some(packed),
+            _ => None,
+        });
+        if packed.iter().any(Option::is_none) || x.device().is_autodiff() {
+            return maps.map(|map| map.forward(x.clone()));
+        }
+        let packed = packed.map(|packed| packed.expect("checked above"));
+        let mut dims = x.dims();
+        let n_row = dims[..D - 1].iter().product::<usize>();
+        let rows = x.reshape([n_row, dims[D - 1]]);
+        let mut maps = maps.iter();
+        PackedMatrix::linear_all(packed, rows).map(|y| {
+            let bias = maps.next().and_then(|map| map.bias.as_ref());
+            dims[D - 1] = y.dims()[1];
+            bias.map_or(y.clone(), |bias| y + bias.val().unsqueeze()).reshape(dims)
+        })
+    }
+
     /// Applies the map to the last axis.
     ///
     /// # Shapes

@@ -23,6 +23,7 @@ pub mod window;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use eosin_core::PatchGrid;
+use eosin_kernels::{Arithmetic, fused};
 
 pub use branches::Branching;
 pub use cache::KvCache;
@@ -36,6 +37,7 @@ pub use vision::VisionTower;
 
 use crate::ModelError;
 use crate::attention::Visibility;
+use crate::linear::{Linear, Weight};
 use crate::prepare::ImageTensor;
 
 /// Tokens of a prompt that pass through the decoder at once: bounds the memory of a long prompt.
@@ -156,9 +158,22 @@ impl Qwen {
         self.text.norm.gain.lazy_device()
     }
 
+    /// Whether activations are rounded before they are multiplied.
+    fn is_rounded(&self) -> bool {
+        let is_rounded = |map: &Linear| match &map.weight {
+            Weight::Packed(packed) => {
+                packed.arithmetic() == Arithmetic::Rounded && packed.kind().is_quantized()
+            }
+            Weight::Dense(_) => false,
+        };
+        self.text.blocks.first().is_some_and(|block| is_rounded(&block.mlp.gate))
+    }
+
     /// An empty cache with room for `n_token` of one sequence before it grows.
     pub fn cache(&self, n_token: usize) -> KvCache {
-        KvCache::new(&self.config.text, 1, n_token, &self.device())
+        let cache = KvCache::new(&self.config.text, 1, n_token, &self.device());
+        // Where products are rounded to 8 bits, keys and values lose nothing in 16.
+        if self.is_rounded() && fused::serves(&self.device()) { cache.in_halves() } else { cache }
     }
 
     /// Text-width tokens of several pictures, one after another.

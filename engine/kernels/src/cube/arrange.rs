@@ -89,7 +89,7 @@ mod tests {
                 let words = words(&bytes, kind);
                 assert!(words.len() * 4 < bytes.len() + 4, "{kind} {n_row}");
                 let read: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-                assert_eq!(rows(&read, Layout { kind, rows: n_row, cols }), bytes, "{kind} {n_row}");
+                assert_eq!(rows(&read, Layout::new(kind, [n_row, cols])), bytes, "{kind} {n_row}");
             }
         }
     }

@@ -262,7 +262,7 @@ mod tests {
             (Q5_K, GgmlType::Q5K),
             (Q6_K, GgmlType::Q6K),
         ] {
-            assert_eq!(Kind::of(Layout { kind, rows: 1, cols: 256 }).id, id, "{kind}");
+            assert_eq!(Kind::of(Layout::new(kind, [1, 256])).id, id, "{kind}");
         }
         assert!(GgmlType::Bf16.id() > Q6_K);
     }

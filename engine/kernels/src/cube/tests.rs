@@ -66,7 +66,7 @@ fn every_product_equals_the_one_in_double_precision() {
     let client = on_device(vec![0.0], [1], &device).client;
     eprintln!("cube: sums are added by {:?}", linear::adding(&client));
     let check = |kind: GgmlType, [rows, cols]: [usize; 2], m: usize, fill: Fill| {
-        let layout = Layout { kind, rows, cols };
+        let layout = Layout::new(kind, [rows, cols]);
         let bytes = packed(kind, [rows, cols], fill, 41);
         let mut weights = vec![0.0; rows * cols];
         dequantize(kind, &bytes, &mut weights);

@@ -1,59 +1,101 @@
-//! Attention of one new token per sequence over a cache, a head of keys at a time.
+//! Attention of a new token per sequence over a cache, a head of keys at a time.
 //!
-//! A matrix product would first copy the keys into an order that pays for hundreds of queries; here there are as
-//! many as share a key head, three or seven. Keys and values are read where they lie, once each.
+//! A matrix product would first copy the keys into an order that pays for hundreds of queries; here there are a few,
+//! and keys and values are read where they lie, as floats of 32 or 16 bits.
 
 use super::lanes::Lanes;
+use crate::fused::softmax;
+
+/// Keys or values of one head, row by row.
+#[derive(Clone, Copy, Debug)]
+pub enum HeadRows<'a> {
+    /// 32-bit floats.
+    Floats(&'a [f32]),
+    /// The bits of IEEE halves.
+    Halves(&'a [u16]),
+}
+
+impl HeadRows<'_> {
+    /// Numbers.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Floats(values) => values.len(),
+            Self::Halves(values) => values.len(),
+        }
+    }
+}
 
 /// See [`super::attend_head`], which checked the lengths.
 #[inline(always)]
-pub(super) fn attend_head<L: Lanes>(d: usize, query: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]) {
-    let n_key = keys.len() / d;
-    let mut weights = vec![0.0_f32; n_key];
+pub(super) fn attend_head<L: Lanes>(
+    d: usize,
+    query: &[f32],
+    keys: HeadRows<'_>,
+    values: HeadRows<'_>,
+    out: &mut [f32],
+) {
+    let mut weights = vec![0.0_f32; keys.len() / d];
     let scale = 1.0 / (d as f32).sqrt();
-    for (query, out) in query.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
-        let mut most = f32::NEG_INFINITY;
-        for (key, weight) in keys.chunks_exact(d).zip(&mut weights) {
-            *weight = dot::<L>(query, key) * scale;
-            most = most.max(*weight);
-        }
-        let mut sum = 0.0;
-        for weight in &mut weights {
-            *weight = (*weight - most).exp();
-            sum += *weight;
-        }
-        out.fill(0.0);
-        for (value, weight) in values.chunks_exact(d).zip(&weights) {
-            add_scaled::<L>(out, value, *weight);
-        }
-        let scale = 1.0 / sum;
-        for out in out.iter_mut() {
-            *out *= scale;
+    match keys {
+        HeadRows::Floats(keys) => scores::<L, f32>(d, query, keys, scale, &mut weights),
+        HeadRows::Halves(keys) => scores::<L, u16>(d, query, keys, scale, &mut weights),
+    }
+    softmax(&mut weights);
+    out.fill(0.0);
+    match values {
+        HeadRows::Floats(values) => add_scaled::<L, f32>(d, values, &weights, out),
+        HeadRows::Halves(values) => add_scaled::<L, u16>(d, values, &weights, out),
+    }
+}
+
+/// A number of a cache.
+trait Number: Copy {
+    /// # Safety
+    /// As [`Lanes::load`].
+    unsafe fn load<L: Lanes>(source: &[Self]) -> L;
+}
+
+impl Number for f32 {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(source: &[Self]) -> L {
+        // SAFETY: passed on to the caller.
+        unsafe { L::load(source) }
+    }
+}
+
+impl Number for u16 {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(source: &[Self]) -> L {
+        // SAFETY: passed on to the caller.
+        unsafe { L::halves(source) }
+    }
+}
+
+/// Σ query · key · `scale` for each key.
+#[inline(always)]
+fn scores<L: Lanes, N: Number>(d: usize, query: &[f32], keys: &[N], scale: f32, scores: &mut [f32]) {
+    for (key, score) in keys.chunks_exact(d).zip(scores) {
+        // SAFETY: called only inside functions compiled for the lanes' instructions; chunks are as long as lanes.
+        unsafe {
+            let mut sum = L::splat(0.0);
+            for (a, b) in query.chunks_exact(L::COUNT).zip(key.chunks_exact(L::COUNT)) {
+                sum = sum.multiply_add(L::load(a), N::load::<L>(b));
+            }
+            *score = sum.sum() * scale;
         }
     }
 }
 
-/// Σ a · b, of rows whose length is whole [`Lanes`].
+/// out += Σ value · weight.
 #[inline(always)]
-fn dot<L: Lanes>(a: &[f32], b: &[f32]) -> f32 {
-    // SAFETY: called only inside functions compiled for the lanes' instructions; chunks are as long as lanes.
-    unsafe {
-        let mut sum = L::splat(0.0);
-        for (a, b) in a.chunks_exact(L::COUNT).zip(b.chunks_exact(L::COUNT)) {
-            sum = sum.multiply_add(L::load(a), L::load(b));
-        }
-        sum.sum()
-    }
-}
-
-/// out += values · weight, of rows whose length is whole [`Lanes`].
-#[inline(always)]
-fn add_scaled<L: Lanes>(out: &mut [f32], values: &[f32], weight: f32) {
-    // SAFETY: as in `dot`.
-    unsafe {
-        let weight = L::splat(weight);
-        for (out, value) in out.chunks_exact_mut(L::COUNT).zip(values.chunks_exact(L::COUNT)) {
-            L::load(out).multiply_add(L::load(value), weight).store(out);
+fn add_scaled<L: Lanes, N: Number>(d: usize, values: &[N], weights: &[f32], out: &mut [f32]) {
+    for (value, weight) in values.chunks_exact(d).zip(weights) {
+        // SAFETY: as in `scores`.
+        unsafe {
+            let weight = L::splat(*weight);
+            for (out, value) in out.chunks_exact_mut(L::COUNT).zip(value.chunks_exact(L::COUNT)) {
+                L::load(out).multiply_add(N::load::<L>(value), weight).store(out);
+            }
         }
     }
 }

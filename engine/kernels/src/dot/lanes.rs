@@ -4,6 +4,8 @@
 //! finds none afterwards. So the few steps from packed numbers to sums are named here, once for plain arrays,
 //! which are their meaning, and in `x86` for vector registers.
 
+use super::unpack::half_float;
+
 /// Floats side by side.
 ///
 /// Methods are unsafe because those of the vector types are only sound inside a function compiled for the
@@ -17,6 +19,9 @@ pub(super) trait Lanes: Copy {
 
     /// The first [`Lanes::COUNT`] floats of a slice that has at least as many.
     unsafe fn load(source: &[f32]) -> Self;
+
+    /// The first [`Lanes::COUNT`] halves of a slice that has at least as many.
+    unsafe fn halves(source: &[u16]) -> Self;
 
     /// Into the first [`Lanes::COUNT`] floats of a slice that has at least as many.
     unsafe fn store(self, target: &mut [f32]);
@@ -60,6 +65,15 @@ impl Lanes for [f32; 8] {
     unsafe fn load(source: &[f32]) -> Self {
         let mut lanes = [0.0; 8];
         lanes.copy_from_slice(&source[..8]);
+        lanes
+    }
+
+    #[inline(always)]
+    unsafe fn halves(source: &[u16]) -> Self {
+        let mut lanes = [0.0; 8];
+        for (lane, bits) in lanes.iter_mut().zip(&source[..8]) {
+            *lane = half_float(bits.to_le_bytes());
+        }
         lanes
     }
 

@@ -48,7 +48,7 @@ fn brain_floats(bytes: &[u8], out: &mut [f32]) {
 /// An IEEE half as a float, without a branch: the exponent is moved into place and re-biased by a
 /// multiplication, which also sets subnormals right; infinities and NaNs get the largest exponent.
 #[inline(always)]
-pub(super) fn half_float(bytes: [u8; 2]) -> f32 {
+pub(crate) fn half_float(bytes: [u8; 2]) -> f32 {
     let bits = u32::from(u16::from_le_bytes(bytes));
     let magnitude = (bits & 0x7fff) << 13;
     // 2^112 takes a half's exponent bias of 15 to a float's of 127.

@@ -6,18 +6,19 @@
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, __m512, __m512i, _mm_add_ps, _mm_add_ss, _mm_cvtsi32_si128, _mm_cvtss_f32,
     _mm_loadl_epi64, _mm_loadu_si128, _mm_movehdup_ps, _mm_movehl_ps, _mm256_and_si256,
-    _mm256_castps256_ps128, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32,
-    _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_or_si256,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32, _mm256_srl_epi32, _mm256_storeu_ps, _mm256_sub_ps,
-    _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mul_ps, _mm512_or_si512, _mm512_reduce_add_ps, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_slli_epi32, _mm512_srl_epi32, _mm512_storeu_ps, _mm512_sub_ps,
+    _mm256_castps256_ps128, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtph_ps,
+    _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_mul_ps,
+    _mm256_or_si256, _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32, _mm256_srl_epi32,
+    _mm256_storeu_ps, _mm256_sub_ps, _mm512_and_si512, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
+    _mm512_cvtepu8_epi32, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mul_ps, _mm512_or_si512,
+    _mm512_reduce_add_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32, _mm512_srl_epi32,
+    _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 use eosin_weights::GgmlType;
 
 use super::lanes::{Bits, Lanes};
-use super::{attend, tile, unpack};
+use super::{HeadRows, attend, tile, unpack};
 
 impl Lanes for __m256 {
     const COUNT: usize = 8;
@@ -33,6 +34,13 @@ impl Lanes for __m256 {
         debug_assert!(source.len() >= 8);
         // SAFETY: the caller passes at least eight floats.
         unsafe { _mm256_loadu_ps(source.as_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn halves(source: &[u16]) -> Self {
+        debug_assert!(source.len() >= 8);
+        // SAFETY: the caller passes at least eight halves.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(source.as_ptr().cast())) }
     }
 
     #[inline(always)]
@@ -124,6 +132,13 @@ impl Lanes for __m512 {
     }
 
     #[inline(always)]
+    unsafe fn halves(source: &[u16]) -> Self {
+        debug_assert!(source.len() >= 16);
+        // SAFETY: the caller passes at least sixteen halves.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(source.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
     unsafe fn store(self, target: &mut [f32]) {
         debug_assert!(target.len() >= 16);
         // SAFETY: the caller passes at least sixteen floats.
@@ -212,11 +227,23 @@ pub(super) fn linear_rows_avx512(kind: GgmlType, weights: &[u8], n_col: usize, x
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn attend_head_avx2(d: usize, query: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]) {
+pub(super) fn attend_head_avx2(
+    d: usize,
+    query: &[f32],
+    keys: HeadRows<'_>,
+    values: HeadRows<'_>,
+    out: &mut [f32],
+) {
     attend::attend_head::<__m256>(d, query, keys, values, out);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
-pub(super) fn attend_head_avx512(d: usize, query: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]) {
+pub(super) fn attend_head_avx512(
+    d: usize,
+    query: &[f32],
+    keys: HeadRows<'_>,
+    values: HeadRows<'_>,
+    out: &mut [f32],
+) {
     attend::attend_head::<__m512>(d, query, keys, values, out);
 }

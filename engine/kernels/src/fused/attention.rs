@@ -55,7 +55,14 @@ struct Block<'a> {
     offset: usize,
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    /// The block that begins with query `first`.
+    fn new(sight: &'a Sight, sample: usize, first: usize, n_query: usize, n_key: usize) -> Self {
+        let (n_row, offset) = (N_ROW.min(n_query - first), n_key - n_query);
+        let n_key = if matches!(sight, Sight::All) { n_key } else { offset + first + n_row };
+        Self { sight, sample, first, n_row, n_key, offset }
+    }
+
     /// Scores to probabilities, row by row.
     fn softmax(&self, scores: &mut [f32]) {
         for (row, scores) in scores.chunks_exact_mut(self.n_key).enumerate() {
@@ -66,6 +73,14 @@ impl Block<'_> {
                     let (seen, hidden) = scores.split_at_mut(place + 1);
                     lanes::softmax(seen);
                     hidden.fill(0.0);
+                }
+                Sight::From(firsts) => {
+                    let (seen, hidden) = scores.split_at_mut(place + 1);
+                    hidden.fill(0.0);
+                    let first = firsts[self.sample];
+                    let (before, seen) = seen.split_at_mut(if place < first { 0 } else { first });
+                    before.fill(0.0);
+                    lanes::softmax(seen);
                 }
                 Sight::Segments(segments) => {
                     let numbers = &segments[self.sample];
@@ -91,11 +106,7 @@ impl Block<'_> {
 
 /// The blocks of one head's queries.
 fn blocks(sight: &Sight, sample: usize, n_query: usize, n_key: usize) -> impl Iterator<Item = Block<'_>> {
-    (0..n_query).step_by(N_ROW).map(move |first| {
-        let (n_row, offset) = (N_ROW.min(n_query - first), n_key - n_query);
-        let n_key = if matches!(sight, Sight::All) { n_key } else { offset + first + n_row };
-        Block { sight, sample, first, n_row, n_key, offset }
-    })
+    (0..n_query).step_by(N_ROW).map(move |first| Block::new(sight, sample, first, n_query, n_key))
 }
 
 /// The probabilities of a block into `scores`, which is then `n_row × n_key` long.
@@ -118,20 +129,19 @@ pub(super) fn forward(query: &FlexTensor, key: &FlexTensor, value: &FlexTensor, 
     let ([b, h, t, d], [_, h_kv, n_key, _]) = (query.shape, key.shape);
     let mut out = vec![0.0; b * t * h * d];
     let whole = target(&mut out, h * d);
-    (0..b * h_kv).into_par_iter().for_each(|unit| {
-        let (sample, kv_head) = (unit / h_kv, unit % h_kv);
-        let mut scores = Vec::new();
-        for head in (h / h_kv) * kv_head..(h / h_kv) * (kv_head + 1) {
-            for block in blocks(sight, sample, t, n_key) {
-                let rows = query.rows([sample, head], block.first, block.n_row);
-                probabilities(&block, rows, key.rows([sample, kv_head], 0, block.n_key), &mut scores);
-                let target = whole.at(((sample * t + block.first) * h + head) * d);
-                let weights = View::rows(&scores, [block.n_row, block.n_key]);
-                let value = value.rows([sample, kv_head], 0, block.n_key);
-                // SAFETY: the rows of this head and block are this unit's alone.
-                unsafe { product(target, Before::Replaced, 1.0, weights, value, false) };
-            }
-        }
+    let n_block = t.div_ceil(N_ROW);
+    // Blocks of all heads are shared out, the last ones first: they see the most keys.
+    (0..b * h * n_block).into_par_iter().rev().for_each_init(Vec::new, |scores, unit| {
+        let (sample, head, block) = (unit / (h * n_block), unit / n_block % h, unit % n_block);
+        let kv_head = head / (h / h_kv);
+        let block = Block::new(sight, sample, block * N_ROW, t, n_key);
+        let rows = query.rows([sample, head], block.first, block.n_row);
+        probabilities(&block, rows, key.rows([sample, kv_head], 0, block.n_key), scores);
+        let target = whole.at(((sample * t + block.first) * h + head) * d);
+        let weights = View::rows(scores, [block.n_row, block.n_key]);
+        let value = value.rows([sample, kv_head], 0, block.n_key);
+        // SAFETY: the rows of this head and block are this unit's alone.
+        unsafe { product(target, Before::Replaced, 1.0, weights, value, false) };
     });
     out
 }

@@ -8,7 +8,6 @@
 #![expect(clippy::inline_always, reason = "what is not inlined is compiled without the vector instructions")]
 
 use super::Descent;
-use crate::path::CpuPath;
 
 /// Partial sums of a row: as many as the widest vector has lanes.
 const N_LANE: usize = 16;
@@ -31,22 +30,23 @@ macro_rules! wide {
                 fn avx512($($arg: $type),*) $(-> $output)? {
                     body($($arg),*)
                 }
-                match CpuPath::best() {
-                    CpuPath::Scalar => body($($arg),*),
+                match $crate::path::CpuPath::best() {
+                    $crate::path::CpuPath::Scalar => body($($arg),*),
                     // SAFETY: a path beyond the plain one exists only where the processor reported it.
-                    CpuPath::Avx2(_) => unsafe { avx2($($arg),*) },
+                    $crate::path::CpuPath::Avx2(_) => unsafe { avx2($($arg),*) },
                     // SAFETY: as above.
-                    CpuPath::Avx512(_) => unsafe { avx512($($arg),*) },
+                    $crate::path::CpuPath::Avx512(_) => unsafe { avx512($($arg),*) },
                 }
             }
             #[cfg(not(target_arch = "x86_64"))]
             {
-                let _ = CpuPath::best();
+                let _ = $crate::path::CpuPath::best();
                 body($($arg),*)
             }
         }
     };
 }
+pub(crate) use wide;
 
 /// eˣ to about one unit in the last place, for x in −87 … 88; beyond, the value at the end of that range.
 ///
@@ -249,7 +249,7 @@ wide! {
 
 wide! {
     /// A row of scores to probabilities.
-    pub(super) fn softmax(row: &mut [f32]) {
+    pub(crate) fn softmax(row: &mut [f32]) {
         let top = largest(row);
         for x in row.iter_mut() {
             *x = exp(*x - top);

@@ -6,7 +6,7 @@ use eosin_core::DeviceChoice;
 use eosin_weights::{GgmlType, dequantize};
 
 use super::{PackedMatrix, parts};
-use crate::ops::Layout;
+use crate::ops::{Arithmetic, Layout};
 use crate::testing::{Fill, packed, uniform};
 
 /// Largest error allowed on a device, relative to the sum of the products' magnitudes: sums in another order,
@@ -37,7 +37,7 @@ fn matrix(kind: GgmlType, shape: [usize; 2], max_bytes: usize, device: &Device) 
     let bytes = Bytes::from(packed(kind, shape, Fill::Plain, 3));
     let mut values = vec![0.0; rows * cols];
     dequantize(kind, &bytes, &mut values);
-    let layout = Layout { kind, rows, cols };
+    let layout = Layout::new(kind, [rows, cols]);
     let mut matrix = PackedMatrix::new(kind, shape, bytes.clone(), device);
     matrix.parts = parts(layout, &bytes, device, max_bytes);
     (matrix, values)
@@ -86,6 +86,35 @@ fn check_linear(bench: &Bench, kind: GgmlType, shape: [usize; 2], m: usize, max_
                 error <= bench.product * size,
                 "{kind} {shape:?} {m} {max_bytes} on {:?}: {error} of {size}",
                 bench.device
+            );
+        }
+    }
+}
+
+#[test]
+fn rounded_products_are_near_the_exact_ones_and_the_same_together_or_alone() {
+    let device = Device::flex();
+    for kind in GgmlType::ALL {
+        for (m, n_col) in [(1, 256), (3, 512), (40, 768)] {
+            let exact = [70, 11].map(|rows| matrix(kind, [rows, n_col], usize::MAX, &device).0);
+            let rounded = exact.clone().map(|matrix| matrix.with_arithmetic(Arithmetic::Rounded));
+            let x = Tensor::<2>::from_data(TensorData::new(uniform(m * n_col, 23), [m, n_col]), &device);
+            let together = PackedMatrix::linear_all(rounded.each_ref(), x.clone()).map(read);
+            for ((exact, rounded), together) in exact.iter().zip(&rounded).zip(together) {
+                let alone = read(rounded.linear(x.clone()));
+                assert_eq!(alone, together, "{kind}");
+                let exact = read(exact.linear(x.clone()));
+                let size = exact.iter().map(|x| x * x).sum::<f32>().sqrt();
+                let error = exact.iter().zip(&alone).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt();
+                assert!(error < 0.02 * size, "{kind} {m}: {error} of {size}");
+                assert_eq!(error > 0.0, crate::rounded::serves(kind, m), "{kind} {m}: {error}");
+            }
+            // With gradients nothing is rounded.
+            let x = Tensor::<2>::from_inner(x).require_grad();
+            assert_eq!(
+                read(rounded[0].linear(x.clone()).inner()),
+                read(exact[0].linear(x.inner())),
+                "{kind}"
             );
         }
     }

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use eosin_kernels::PackedMatrix;
+use eosin_kernels::{Arithmetic, PackedMatrix};
 use eosin_weights::{GgmlType, Gguf, RawTensor, WeightSource};
 
 use super::Qwen;
@@ -25,11 +25,11 @@ use crate::linear::{Bias, Linear, Weight};
 use crate::norm::RmsNorm;
 
 /// How matrices are held.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WeightForm {
-    /// As their file stores them: small and constant.
-    #[default]
-    Packed,
+    /// As their file stores them: small and constant. Products are rounded only where the file is: one whose matrices
+    /// all have 16 or 32 bits was chosen for its digits.
+    Packed(Arithmetic),
     /// As 32-bit floats that can be trained.
     Dense,
 }
@@ -52,6 +52,14 @@ struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     fn new(source: &'a dyn WeightSource, naming: Naming, form: WeightForm, device: &'a Device) -> Self {
+        let is_rounded = source
+            .names()
+            .into_iter()
+            .any(|name| source.tensor(name).is_ok_and(|tensor| tensor.kind.is_quantized()));
+        let form = match form {
+            WeightForm::Packed(_) if !is_rounded => WeightForm::Packed(Arithmetic::Exact),
+            form => form,
+        };
         Self { source, naming, form, device, used: RefCell::default() }
     }
 
@@ -99,10 +107,13 @@ impl<'a> Loader<'a> {
     fn matrix(&self, raw: &RawTensor, dims: [usize; 2]) -> Weight {
         match (self.form, raw.kind) {
             // Folded axes may leave rows that are no whole blocks: those matrices are small.
-            (WeightForm::Packed, kind) if kind != GgmlType::F32 && kind.row_bytes(dims[1]).is_some() => {
-                Weight::Packed(PackedMatrix::new(kind, dims, raw.bytes.clone(), self.device))
+            (WeightForm::Packed(arithmetic), kind)
+                if kind != GgmlType::F32 && kind.row_bytes(dims[1]).is_some() =>
+            {
+                let matrix = PackedMatrix::new(kind, dims, raw.bytes.clone(), self.device);
+                Weight::Packed(matrix.with_arithmetic(arithmetic))
             }
-            (WeightForm::Packed, GgmlType::F32) => Weight::Dense(self.constant(raw, dims)),
+            (WeightForm::Packed(_), GgmlType::F32) => Weight::Dense(self.constant(raw, dims)),
             _ => Weight::Dense(Param::from_data(TensorData::new(raw.to_f32(), dims), self.device)),
         }
     }
@@ -343,7 +354,7 @@ mod tests {
             let names = hf_names(&name);
             (names.get(1).filter(|_| name != "lm_head.weight").unwrap_or(&name).clone(), shape, values)
         };
-        for form in [WeightForm::Packed, WeightForm::Dense] {
+        for form in [WeightForm::Packed(Arithmetic::Exact), WeightForm::Dense] {
             assert_eq!(load(&config, weights.clone(), form).unwrap().named_weights(), weights, "{form:?}");
             let renamed: Tensors = weights.clone().into_iter().map(newer).collect();
             assert_eq!(
@@ -360,7 +371,8 @@ mod tests {
         let check = |change: &dyn Fn(&mut Config, &mut Tensors), expected: &str| {
             let (mut config, mut weights) = (config(), weights.clone());
             change(&mut config, &mut weights);
-            let message = load(&config, weights, WeightForm::Packed).unwrap_err().to_string();
+            let message =
+                load(&config, weights, WeightForm::Packed(Arithmetic::Exact)).unwrap_err().to_string();
             assert!(message.contains(expected), "{expected}: {message}");
         };
         let find =
@@ -389,6 +401,6 @@ mod tests {
         // A second copy of a tied matrix is no error.
         let mut tied = config();
         tied.text.tied = true;
-        assert!(load(&tied, weights.clone(), WeightForm::Packed).is_ok());
+        assert!(load(&tied, weights.clone(), WeightForm::Packed(Arithmetic::Exact)).is_ok());
     }
 }

@@ -41,7 +41,7 @@ impl Mlp {
     /// - `x`: `[.., d]`
     /// - returns: the same
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let (gate, up) = (self.gate.forward(x.clone()), self.up.forward(x));
+        let [gate, up] = Linear::forward_all([&self.gate, &self.up], x);
         let inner =
             if fused::takes(&gate) && fused::takes(&up) { fused::gated(gate, up) } else { silu(gate) * up };
         self.down.forward(inner)

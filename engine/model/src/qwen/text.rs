@@ -86,9 +86,8 @@ impl TextAttention {
                 Err(y) => pass.rotation.apply(heads(y.reshape([b, t, d]))),
             }
         };
-        let query = turned(self.query.forward(x.clone()));
-        let key = turned(self.key.forward(x.clone()));
-        let value = heads(self.value.forward(x));
+        let [query, key, value] = Linear::forward_all([&self.query, &self.key, &self.value], x);
+        let (query, key, value) = (turned(query), turned(key), heads(value));
         let [key, value] = match cache {
             Some((layer, cache)) => cache.append(layer, key, value),
             None => [key, value],

@@ -139,8 +139,8 @@ impl VisionAttention {
                 (qkv.clone().narrow(1, 0, 2 * d), qkv.narrow(1, 2 * d, d))
             }
             Qkv::Split(split) => {
-                let query_key = vec![split.query.forward(x.clone()), split.key.forward(x.clone())];
-                (Tensor::cat(query_key, 1), split.value.forward(x))
+                let [query, key, value] = Linear::forward_all([&split.query, &split.key, &split.value], x);
+                (Tensor::cat(vec![query, key], 1), value)
             }
         };
         // Queries and keys turn together, as if there were twice the heads.

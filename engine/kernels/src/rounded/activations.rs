@@ -1,0 +1,155 @@
+//! Activations rounded to 8 bits, as the packed products read them.
+//!
+//! Each block of 32 has its own scale, so that one large channel costs only its neighbours precision. Beside the
+//! numbers stand, for every 16 of them, the scale and the scaled sum: all weight types share one of 16 or 32
+//! elements, and what is subtracted from a group of weights comes to a multiple of the activations' sum.
+
+use rayon::prelude::*;
+
+use crate::fused::wide;
+
+/// Elements that packed products work through at a time: a super-block of the K-types, eight blocks of the others.
+pub(crate) const SPAN: usize = 256;
+/// Elements of a span that share a scale and a sum here.
+const GROUP: usize = 16;
+/// Scales of a span.
+pub(super) const N_GROUP: usize = SPAN / GROUP;
+/// Elements that are rounded by one scale.
+const BLOCK: usize = 32;
+/// Spans that are worth handing to another thread.
+const N_PIECE: usize = 64;
+
+/// Rows of activations in 8 bits; rows are padded with zeros to whole spans. All rows' first spans come first, then all
+/// second ones: a product takes the same span of several rows at once.
+#[derive(Debug)]
+pub(crate) struct Rounded {
+    n_row: usize,
+    n_span: usize,
+    /// `[n_span, n_row, 256]`.
+    numbers: Vec<i8>,
+    /// `[n_span, n_row, 16]`: what a number stands for.
+    scales: Vec<f32>,
+    /// `[n_span, n_row, 16]`: scale · Σ numbers.
+    sums: Vec<f32>,
+}
+
+/// A span of a row of activations.
+#[derive(Clone, Copy)]
+pub(super) struct Span<'a> {
+    pub(super) numbers: &'a [i8; SPAN],
+    pub(super) scales: &'a [f32; N_GROUP],
+    pub(super) sums: &'a [f32; N_GROUP],
+}
+
+impl Rounded {
+    /// Rounds rows of `n_col` activations. What is no number or infinite makes its block's products no numbers.
+    ///
+    /// # Shapes
+    /// - `x`: `[m, n_col]`
+    ///
+    /// # Panics
+    /// Where `x` is not whole rows.
+    pub(crate) fn new(x: &[f32], n_col: usize) -> Self {
+        assert!(n_col > 0 && x.len().is_multiple_of(n_col), "{} activations in rows of {n_col}", x.len());
+        let (n_row, n_span) = (x.len() / n_col, n_col.div_ceil(SPAN));
+        let mut numbers = vec![0; n_row * n_span * SPAN];
+        let [mut scales, mut sums] = [(); 2].map(|()| vec![0.0; n_row * n_span * N_GROUP]);
+        let parts = numbers
+            .par_chunks_mut(n_row.max(1) * SPAN)
+            .zip(
+                scales
+                    .par_chunks_mut(n_row.max(1) * N_GROUP)
+                    .zip(sums.par_chunks_mut(n_row.max(1) * N_GROUP)),
+            )
+            .enumerate();
+        parts.with_min_len(N_PIECE.div_ceil(n_row.max(1))).for_each(|(span, (numbers, (scales, sums)))| {
+            let columns = span * SPAN..n_col.min((span + 1) * SPAN);
+            let outs = numbers
+                .chunks_exact_mut(SPAN)
+                .zip(scales.chunks_exact_mut(N_GROUP).zip(sums.chunks_exact_mut(N_GROUP)));
+            for (x, (numbers, (scales, sums))) in x.chunks_exact(n_col).zip(outs) {
+                round(&x[columns.clone()], numbers, scales, sums);
+            }
+        });
+        Self { n_row, n_span, numbers, scales, sums }
+    }
+
+    /// Rows.
+    pub(super) fn n_row(&self) -> usize {
+        self.n_row
+    }
+
+    /// Spans of a row.
+    pub(super) fn n_span(&self) -> usize {
+        self.n_span
+    }
+
+    /// # Safety
+    /// Both numbers are in range.
+    #[inline(always)]
+    pub(super) unsafe fn span(&self, row: usize, span: usize) -> Span<'_> {
+        let place = span * self.n_row + row;
+        // SAFETY: see above.
+        unsafe {
+            Span {
+                numbers: self.numbers.as_chunks().0.get_unchecked(place),
+                scales: self.scales.as_chunks().0.get_unchecked(place),
+                sums: self.sums.as_chunks().0.get_unchecked(place),
+            }
+        }
+    }
+}
+
+impl Rounded {
+    /// Sums of groups of 16 or 32 activations times `factor`: `[n_span, n_row, n_group]`.
+    pub(super) fn group_sums(&self, group: usize, factor: f32) -> Vec<f32> {
+        self.sums.chunks_exact(group / GROUP).map(|sums| factor * sums.iter().sum::<f32>()).collect()
+    }
+}
+
+/// Rounds a span.
+fn round(x: &[f32], numbers: &mut [i8], scales: &mut [f32], sums: &mut [f32]) {
+    let outs =
+        numbers.chunks_exact_mut(BLOCK).zip(scales.as_chunks_mut::<2>().0).zip(sums.as_chunks_mut::<2>().0);
+    for (x, ((numbers, scales), sums)) in x.chunks(BLOCK).zip(outs) {
+        if let Some(x) = x.as_array::<BLOCK>() {
+            round_block(x, numbers, scales, sums);
+        } else {
+            let mut padded = [0.0; BLOCK];
+            padded[..x.len()].copy_from_slice(x);
+            round_block(&padded, numbers, scales, sums);
+        }
+    }
+}
+
+wide! {
+    /// Rounds a block to the nearest of 255 numbers; halves to even.
+    fn round_block(x: &[f32; BLOCK], numbers: &mut [i8], scales: &mut [f32; 2], sums: &mut [f32; 2]) {
+        // Adding 1.5 · 2²³ rounds to a whole number and leaves its lowest byte in the sum's bits.
+        const ROUND: f32 = 12_582_912.0;
+        let (mut largest, mut poison) = (0.0_f32, 0.0_f32);
+        for x in x {
+            largest = if x.abs() > largest { x.abs() } else { largest };
+            // Zero, but for what is infinite or no number: the scale says so, since numbers cannot.
+            poison += x * 0.0;
+        }
+        // Beside anything else a smaller block is nothing, and its inverse would overflow.
+        let (scale, inverse) = if largest < 1e-35 { (0.0, 0.0) } else { (largest / 127.0, 127.0 / largest) };
+        let mut shifted = [0.0_f32; BLOCK];
+        for (shifted, x) in shifted.iter_mut().zip(x) {
+            *shifted = x * inverse + ROUND;
+        }
+        for (number, shifted) in numbers.iter_mut().zip(&shifted) {
+            *number = shifted.to_bits() as i8;
+        }
+        let scale = scale + poison;
+        for (half, (sum, out)) in shifted.as_chunks::<GROUP>().0.iter().zip(sums.iter_mut().zip(scales)) {
+            let mut total = 0.0;
+            for shifted in half {
+                total += shifted - ROUND;
+            }
+            *sum = scale * total;
+            *out = scale;
+        }
+    }
+}
