@@ -23,13 +23,18 @@ use shared::shared;
 /// (`parity_gguf.rs` has the distances).
 const LLAMA_MARGIN: f64 = 1.0;
 
-/// Runs `eosin` away from the user's own settings.
-fn eosin(args: &[&str]) -> Output {
+/// `eosin` away from the user's own settings.
+fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_eosin"));
     for name in ["EOSIN_DEVICE", "EOSIN_MODEL", "EOSIN_MMPROJ", "EOSIN_MAX_TOKENS", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
-    command.env("EOSIN_CONFIG", "/nowhere/config.toml").args(args).output().unwrap()
+    command.env("EOSIN_CONFIG", "/nowhere/config.toml").args(args);
+    command
+}
+
+fn eosin(args: &[&str]) -> Output {
+    command(args).output().unwrap()
 }
 
 /// Runs `eosin` and takes its stdout as one JSON value.
@@ -301,6 +306,39 @@ fn questions_that_cannot_be_asked_are_refused() {
         assert_eq!(eosin_json(&args)["usage"]["images"], 1);
         fs::write(messages, json!([{"role": "user", "content": "1".repeat(200_000)}]).to_string()).unwrap();
         check(&["--messages", messages, "--model", model, "--device", "cpu"], "128000");
+    }
+}
+
+/// One scenario for every set of instructions that this processor has: those it lacks fall back to lesser ones.
+#[test]
+fn every_path_of_the_processor_answers_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = picture(folder.path(), "seen.png", 112, 84);
+    // The demonstration is sure of its words. The kit's random models are of their first alone: where sums differ in
+    // their last digit, an activation may be rounded the other way, and they forgive nothing.
+    let mut models = vec![vec!["--max-tokens".to_owned(), "6".to_owned()]];
+    if let Some(kit) = shared("conformance/kit/gguf") {
+        for kind in ["Q8_0", "Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K"] {
+            let path = |name: &str| kit.join(name).to_str().unwrap().to_owned();
+            let (model, mmproj) = (path(&format!("realhead-{kind}.gguf")), path("realhead-mmproj-f32.gguf"));
+            let args = ["--max-tokens", "1", "--model", &model, "--mmproj", &mmproj];
+            models.push(args.map(str::to_owned).to_vec());
+        }
+    }
+    for model in models {
+        let answer = |path: &str| -> Value {
+            let mut ask =
+                command(&["ask", "What is seen?", "--image", &image, "--device", "cpu", "--greedy"]);
+            ask.arg("--json").args(&model).env("EOSIN_CPU", path);
+            let output = ask.output().unwrap();
+            assert!(output.status.success(), "{path}: {}", text(&output.stderr));
+            serde_json::from_slice::<Value>(&output.stdout).unwrap()["token_ids"].clone()
+        };
+        let best = answer("avx512-vnni");
+        assert!(!best.as_array().unwrap().is_empty());
+        for path in ["scalar", "avx2", "avx-vnni", "avx512"] {
+            assert_eq!(answer(path), best, "{path} {model:?}");
+        }
     }
 }
 

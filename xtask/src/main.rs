@@ -22,6 +22,7 @@ usage: cargo xtask <task>
   build         build the binary, and print where it lies
   bench peers   answering and embedding beside llama.cpp and ONNX Runtime, written into PERFORMANCE.md;
                 rows can be named: `bench peers decode prefill --threads 1`
+  bench kernels packed products beside the memory's and the processor's roofs (EOSIN_CPU=avx2: another path)
   bench train   training steps beside PyTorch, in the Python that EOSIN_PYTHON names
   bench tiles   tiles of slides beside OpenSlide's own reading
   bench search  time and recall of a search among vectors: `bench search 100000 1000000`

@@ -140,11 +140,15 @@ fn software_vulkan() -> Option<PathBuf> {
 pub(crate) fn bench(args: &[String]) -> Result<(), String> {
     match args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         Some(("peers", args)) => bench_peers(args),
+        Some(("kernels", args)) => {
+            let mut command = Command::new(bench_program("kernels")?);
+            step("bench kernels", command.args(args).env("RAYON_NUM_THREADS", "1"))
+        }
         Some(("train", args)) => bench_train(args),
         Some(("tiles", args)) => step("bench tiles", Command::new(bench_program("tiles")?).args(args)),
         Some(("search", args)) => bench_search(args),
         Some(("index", args)) => bench_index(args),
-        _ => Err("bench takes peers, train, tiles, search or index, and what they take".to_owned()),
+        _ => Err("bench takes peers, kernels, train, tiles, search or index, and what they take".to_owned()),
     }
 }
 

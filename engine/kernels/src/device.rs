@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::tensor::{Device, Tensor};
 use eosin_core::{DeviceChoice, Hint};
 
-use crate::path::CpuPath;
+use crate::path::{BytePath, CpuPath};
 
 /// What sort of device a [`DeviceReport`] speaks of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,7 +112,11 @@ pub fn probe() -> Vec<DeviceReport> {
         choice: DeviceChoice::Cpu,
         name: processor_name(),
         class: DeviceClass::Processor,
-        driver: format!("own kernels, {}", CpuPath::best().name()),
+        driver: format!(
+            "own kernels, {} for floats, {} for bytes",
+            CpuPath::best().name(),
+            BytePath::best().name()
+        ),
         obstacle: None,
     }];
     #[cfg(feature = "wgpu")]

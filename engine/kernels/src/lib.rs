@@ -14,7 +14,7 @@ pub mod dot;
 mod flex;
 pub mod fused;
 mod ops;
-mod path;
+pub mod path;
 mod rounded;
 #[cfg(test)]
 mod testing;
@@ -24,3 +24,4 @@ pub use device::{DeviceClass, DeviceError, DeviceReport, SelectedDevice, probe, 
 pub use ops::Arithmetic;
 pub use packed::PackedMatrix;
 pub use path::{BytePath, CpuPath};
+pub use rounded::peak as peak_byte_products;

@@ -4,6 +4,19 @@
 //! asking the processor. So a caller cannot pick instructions that would stop the program, and the binary
 //! runs on any machine of its architecture. The tests of `dot` hold every path against the plain one.
 
+/// Environment variable that names the most that may be used, to compare paths or to avoid one that is broken.
+pub const LIMIT: &str = "EOSIN_CPU";
+
+/// Names of all sets of instructions, each with everything before it on its architecture.
+pub const NAMES: [&str; 5] = ["scalar", "avx2", "avx-vnni", "avx512", "avx512-vnni"];
+
+/// The best of the paths that [`LIMIT`] allows; all where it names none.
+fn best_allowed<P: Copy>(paths: &[P], name: fn(P) -> &'static str) -> Option<P> {
+    let rank = |name: &str| NAMES.iter().position(|known| *known == name);
+    let most = std::env::var(LIMIT).ok().and_then(|limit| rank(&limit)).unwrap_or(usize::MAX);
+    paths.iter().rev().find(|path| rank(name(**path)).is_none_or(|rank| rank <= most)).copied()
+}
+
 /// Evidence that the processor reported the instructions of a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Proof(());
@@ -45,10 +58,10 @@ impl CpuPath {
         paths
     }
 
-    /// The best path of this processor.
+    /// The best path of this processor that [`LIMIT`] allows.
     pub fn best() -> Self {
         static BEST: std::sync::OnceLock<CpuPath> = std::sync::OnceLock::new();
-        *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self::Scalar))
+        *BEST.get_or_init(|| best_allowed(&Self::available(), Self::name).unwrap_or(Self::Scalar))
     }
 
     /// Its name in reports.
@@ -104,10 +117,10 @@ impl BytePath {
         paths
     }
 
-    /// The best path of this processor.
+    /// The best path of this processor that [`LIMIT`] allows.
     pub fn best() -> Self {
         static BEST: std::sync::OnceLock<BytePath> = std::sync::OnceLock::new();
-        *BEST.get_or_init(|| Self::available().last().copied().unwrap_or(Self::Scalar))
+        *BEST.get_or_init(|| best_allowed(&Self::available(), Self::name).unwrap_or(Self::Scalar))
     }
 
     /// Its name in reports.

@@ -187,6 +187,73 @@ unsafe fn body<V: Vectors>(weights: PackedRows<'_>, x: &Factor<'_>, target: Targ
     }
 }
 
+/// What one thread multiplies and adds at most on a path, operands in registers: the roof of products, in operations
+/// a second.
+pub fn peak(path: BytePath) -> f64 {
+    let begun = std::time::Instant::now();
+    let mut n_operation = 0.0;
+    while begun.elapsed().as_secs_f64() < 0.1 {
+        // SAFETY: as in `multiply`.
+        n_operation += unsafe {
+            match path {
+                BytePath::Scalar => peak_body::<Plain>(),
+                #[cfg(target_arch = "x86_64")]
+                BytePath::Avx2(_proof) => peak_avx2(),
+                #[cfg(target_arch = "x86_64")]
+                BytePath::AvxVnni(_proof) => peak_avx_vnni(),
+                #[cfg(target_arch = "x86_64")]
+                BytePath::Avx512Vnni(_proof) => peak_avx512_vnni(),
+            }
+        };
+    }
+    n_operation / begun.elapsed().as_secs_f64()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn peak_avx2() -> f64 {
+    // SAFETY: passed on to the caller.
+    unsafe { peak_body::<x86::Avx2>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avxvnni,avx2,fma,f16c")]
+unsafe fn peak_avx_vnni() -> f64 {
+    // SAFETY: passed on to the caller.
+    unsafe { peak_body::<x86::AvxVnni>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+unsafe fn peak_avx512_vnni() -> f64 {
+    // SAFETY: passed on to the caller.
+    unsafe { peak_body::<x86::Avx512>() }
+}
+
+/// Sums of products in twelve registers; says how many operations these were.
+///
+/// # Safety
+/// The caller is compiled for the instructions of `V`.
+#[inline(always)]
+unsafe fn peak_body<V: Vectors>() -> f64 {
+    const N: usize = 100_000;
+    let bytes = [3_u8; 64];
+    // SAFETY: passed on to the caller; a vector has at most 64 bytes.
+    unsafe {
+        let (numbers, x) = (V::load(bytes.as_ptr()), V::load(std::hint::black_box(bytes.as_ptr())));
+        let mut sums = [V::zero(); 12];
+        for _ in 0..N {
+            for sum in &mut sums {
+                *sum = V::dot(*sum, numbers, x);
+            }
+        }
+        for sum in sums {
+            std::hint::black_box(V::sum(V::floats(sum)));
+        }
+    }
+    (N * 12 * V::N_BYTE * 2) as f64
+}
+
 /// # Safety
 /// As [`body`].
 #[inline(always)]
