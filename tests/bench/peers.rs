@@ -25,7 +25,7 @@ use eosin_model::prepare::{ImageTensor, Preprocess};
 use eosin_model::qwen::{KvCache, Positions, Qwen};
 use eosin_session::embed::ClipBundle;
 use eosin_session::{
-    AskOptions, BundleSource, Cancel, EndOfTurn, ModelBundle, Question, Session, StreamEvent,
+    AskOptions, BundleSource, Cancel, EndOfTurn, ModelBundle, PromptLookup, Question, Session, StreamEvent,
 };
 use eosin_weights::SafetensorsFolder;
 use serde_json::{Value, json};
@@ -157,6 +157,10 @@ impl Bench {
             greedy: true,
             max_tokens: Some(n),
             end_of_turn: EndOfTurn::Ignored,
+            prompt_lookup: match wish["lookup"].as_bool() {
+                Some(false) => PromptLookup::Off,
+                _ => PromptLookup::On,
+            },
             ..AskOptions::default()
         };
         let mut answer = json!({});
@@ -167,6 +171,8 @@ impl Bench {
                 answer["n_prompt"] = json!(usage.n_prompt);
                 answer["n_reused"] = json!(usage.n_reused);
                 answer["n_image_reused"] = json!(usage.n_image_reused);
+                answer["n_proposed"] = json!(usage.n_proposed);
+                answer["n_accepted"] = json!(usage.n_accepted);
                 answer["vision_secs"] = json!(usage.vision_secs);
                 answer["prefill_secs"] = json!(usage.prefill_secs);
                 answer["decode_secs"] = json!(usage.decode_secs);

@@ -43,6 +43,9 @@ use crate::prepare::ImageTensor;
 /// Tokens of a prompt that pass through the decoder at once: bounds the memory of a long prompt.
 const PREFILL_ROWS: usize = 512;
 
+/// Tokens up to which [`Qwen::verify`] scores as [`Qwen::decode`] does.
+pub const MAX_VERIFY: usize = 8;
+
 /// A vision tower and a text decoder.
 #[derive(Module, Debug)]
 pub struct Qwen {
@@ -278,15 +281,52 @@ impl Qwen {
     /// # Errors
     /// [`ModelError::TokenRange`].
     pub fn decode(&self, id: u32, position: u32, cache: &mut KvCache) -> Result<Tensor<1>, ModelError> {
-        let n_vocab = self.config.text.n_vocab;
-        if id as usize >= n_vocab {
+        Ok(self.verify(&[id], position, cache)?.reshape([self.config.text.n_vocab]))
+    }
+
+    /// Reads several tokens of text after those cached and scores what comes after each of them: where they were
+    /// guessed, this says how far the guess was right, and [`KvCache::truncate`] forgets the rest. Where
+    /// [`Self::verifies_exactly`] says so, up to [`MAX_VERIFY`] tokens are scored as by as many calls of
+    /// [`Self::decode`], bit for bit.
+    ///
+    /// # Shapes
+    /// - `ids`: `n` tokens, at least one
+    /// - `position`: of the first, as for [`Self::decode`]; the others follow it
+    /// - returns: `[n, v]`
+    ///
+    /// # Errors
+    /// [`ModelError::TokenRange`]; [`ModelError::Batch`] where there is no token.
+    pub fn verify(&self, ids: &[u32], position: u32, cache: &mut KvCache) -> Result<Tensor<2>, ModelError> {
+        let TextConfig { n_vocab, d_model, .. } = self.config.text;
+        if let Some(id) = ids.iter().copied().find(|id| *id as usize >= n_vocab) {
             return Err(ModelError::TokenRange { id, n_vocab });
         }
-        let embeds = self.text.embed(id_tensor([id].into_iter(), &self.device())).unsqueeze::<3>();
-        let d = self.config.text.d_model;
-        let hidden =
-            self.text.forward(embeds, &[Positions::text(position, 1)], Visibility::Causal, Some(cache));
-        Ok(self.text.logits(hidden.reshape([1, d])).reshape([n_vocab]))
+        if ids.is_empty() {
+            return Err(ModelError::Batch { cause: "no token to read".to_owned() });
+        }
+        let embeds = self.text.embed(id_tensor(ids.iter().copied(), &self.device())).unsqueeze::<3>();
+        let positions = [Positions::text(position, ids.len())];
+        let hidden = self.text.forward(embeds, &positions, Visibility::Causal, Some(cache));
+        Ok(self.text.logits(hidden.reshape([ids.len(), d_model])))
+    }
+
+    /// Whether [`Self::verify`] gives what [`Self::decode`] gives. The processor's packed products and its attention
+    /// over a cache treat each row as if it were alone; dense products, and other devices', choose their ways by the
+    /// number of rows, and differ in the last bits.
+    pub fn verifies_exactly(&self) -> bool {
+        let is_packed = |weight: &Weight| matches!(weight, Weight::Packed(_));
+        let is_plain = |linear: &Linear| is_packed(&linear.weight) && linear.adapter.is_none();
+        let Decoder { embedding, head, blocks, .. } = &self.text;
+        // Heads that attention over a cache takes.
+        self.config.text.d_head.is_multiple_of(16)
+            && self.device() == Device::flex()
+            && is_packed(embedding)
+            && head.as_ref().is_none_or(is_packed)
+            && blocks.iter().all(|block| {
+                let (attention, mlp) = (&block.attention, &block.mlp);
+                let maps = [&attention.query, &attention.key, &attention.value, &attention.output];
+                maps.into_iter().chain([&mlp.gate, &mlp.up, &mlp.down]).all(is_plain)
+            })
     }
 
     /// The loss of a batch, with its graph where the weights are on a device with gradients.

@@ -2,12 +2,13 @@
 //!
 //! What a question costs twice is kept: the vision output of the last pictures, by the content of their
 //! pixels, and the keys and values of the tokens that two prompts begin with alike. So a second question
-//! about the same picture reads only its own words. What was spared is in [`Usage`]. Held true by
-//! `tests/cli.rs` (24 greedy tokens of 42 cases) and `tests/session_reuse.rs` (a second question, fresh and
-//! re-used, answers alike).
+//! about the same picture reads only its own words. Tokens that are likely to repeat what was said are read several at
+//! once (`generate/lookup.rs`). What was spared is in [`Usage`]. Held true by `tests/cli.rs` (24 greedy tokens of 42
+//! cases), `tests/session_reuse.rs` (a second question, fresh and re-used, answers alike) and `tests/session_lookup.rs`.
 //!
 //! This file is long because the loop that answers is read top to bottom, with what it keeps between questions.
 
+mod lookup;
 mod options;
 mod words;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use eosin_core::{Conversation, DeviceChoice, Part, RgbTile, Role, Turn};
 use eosin_model::prepare::Preprocess;
 use eosin_model::qwen::{KvCache, Qwen, mrope_positions};
@@ -29,6 +30,7 @@ use crate::prompt::{Prompt, PromptMaker, Style, question_with_options};
 use crate::sampler::{Sampler, SamplerSettings};
 use crate::stream::{Settled, StopReason, StreamEvent, Transcript, Usage};
 use crate::tokenizer::Specials;
+use lookup::{Lookup, ReadAhead};
 use words::Words;
 
 /// Tokens that are read between two looks at whether somebody wants to stop.
@@ -64,6 +66,16 @@ pub enum EndOfTurn {
     Ignored,
 }
 
+/// Whether tokens that are likely to repeat what was said are read ahead; answers are the same either way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PromptLookup {
+    /// Where the model's scores do not depend on it.
+    #[default]
+    On,
+    /// Token by token.
+    Off,
+}
+
 /// What a user wants otherwise than the model's own settings.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct AskOptions {
@@ -89,6 +101,8 @@ pub struct AskOptions {
     pub min_pixels: Option<u64>,
     /// Most pixels of a picture.
     pub max_pixels: Option<u64>,
+    /// Whether likely repetitions are read ahead.
+    pub prompt_lookup: PromptLookup,
 }
 
 /// A conversation that waits for its next turn.
@@ -187,7 +201,7 @@ pub struct Session {
     end_ids: Vec<u32>,
     qwen: Qwen,
     cache: KvCache,
-    /// The tokens that `cache` holds.
+    /// The tokens that `cache` holds; while an answer is made it may hold more, read ahead.
     slots: Vec<Slot>,
     /// Vision output, the last used at the end.
     seen: VecDeque<(ImageKey, Tensor<2>)>,
@@ -305,7 +319,8 @@ impl Session {
         let grids: Vec<_> = pictures.iter().map(|picture| picture.grid).collect();
         let first_position = mrope_positions(&prompt.ids, &grids, &self.qwen.config().tokens)?.next;
         let mut words = Words::new(&options.stop, &prompt);
-        let ends = |id: u32| options.end_of_turn == EndOfTurn::Stops && self.end_ids.contains(&id);
+        let mut ahead = self.read_ahead(options, &prompt);
+        let stops = options.end_of_turn == EndOfTurn::Stops;
         let reason = loop {
             if cancel.is_cancelled() {
                 break StopReason::Cancelled;
@@ -319,7 +334,7 @@ impl Session {
             }
             let id = sampler.next(&mut logits);
             transcript.token_ids.push(id);
-            if ends(id) {
+            if stops && self.end_ids.contains(&id) {
                 break StopReason::EndOfTurn;
             }
             let bytes = self.maker.tokenizer().bytes_of(id, Specials::Skip);
@@ -328,12 +343,14 @@ impl Session {
             }
             if transcript.token_ids.len() < max_tokens {
                 let at = first_position + (transcript.token_ids.len() - 1) as u32;
-                logits = numbers(self.qwen.decode(id, at, &mut self.cache)?)?;
-                self.slots.push((id, None));
+                let n_left = max_tokens - transcript.token_ids.len();
+                logits = self.scores_after(id, at, n_left, &mut ahead)?;
             }
         };
+        self.cache.truncate(self.slots.len());
         words.finish(reason, &mut transcript, emit);
         usage.n_generated = transcript.token_ids.len();
+        (usage.n_proposed, usage.n_accepted) = (ahead.n_proposed, ahead.n_accepted);
         usage.decode_secs = secs(decoding);
         if reason != StopReason::Cancelled {
             let scoring = Instant::now();
@@ -343,6 +360,40 @@ impl Session {
         }
         emit(StreamEvent::Done { reason, usage, transcript: Arc::new(transcript) });
         Ok(())
+    }
+
+    /// What reads ahead of this answer.
+    fn read_ahead(&self, options: &AskOptions, prompt: &Prompt) -> ReadAhead {
+        let serves = options.prompt_lookup == PromptLookup::On && self.qwen.verifies_exactly();
+        let placeholder = self.qwen.config().tokens.image_pad;
+        ReadAhead::new(serves.then(|| Lookup::new(&prompt.ids, placeholder)))
+    }
+
+    /// Scores what comes after a token that was chosen: reads it at position `at`, and what may follow it, unless it
+    /// was read ahead. `n_left` tokens are wanted after it at most.
+    fn scores_after(
+        &mut self,
+        id: u32,
+        at: u32,
+        n_left: usize,
+        ahead: &mut ReadAhead,
+    ) -> Result<Vec<f32>, SessionError> {
+        let scores = if let Some(scores) = ahead.take(id) {
+            scores
+        } else {
+            // What was read ahead and not chosen is forgotten.
+            self.cache.truncate(self.slots.len());
+            let copied = ahead.propose(n_left - 1);
+            let ids: Vec<u32> = [id].into_iter().chain(copied.iter().copied()).collect();
+            let scores = floats(self.qwen.verify(&ids, at, &mut self.cache)?.into_data());
+            let n_vocab = (scores.len() / ids.len()).max(1);
+            let mut rows = scores.chunks_exact(n_vocab).map(<[f32]>::to_vec);
+            let first = rows.next().unwrap_or_default();
+            ahead.put(&copied, rows);
+            first
+        };
+        self.slots.push((id, None));
+        checked(scores)
     }
 
     /// How likely the model held each option where it answered; empty where it chose none of them.
@@ -575,11 +626,19 @@ fn features_between(
 
 /// Scores out of the device, refused if they are no numbers.
 fn numbers(logits: Tensor<1>) -> Result<Vec<f32>, SessionError> {
-    let values = logits.into_data().convert::<f32>().try_into_vec::<f32>().unwrap_or_default();
-    if values.is_empty() || values.iter().any(|value| value.is_nan()) {
+    checked(floats(logits.into_data()))
+}
+
+/// Nothing where they cannot be read.
+fn floats(data: TensorData) -> Vec<f32> {
+    data.convert::<f32>().try_into_vec::<f32>().unwrap_or_default()
+}
+
+fn checked(scores: Vec<f32>) -> Result<Vec<f32>, SessionError> {
+    if scores.is_empty() || scores.iter().any(|value| value.is_nan()) {
         return Err(SessionError::NotNumbers);
     }
-    Ok(values)
+    Ok(scores)
 }
 
 #[cfg(test)]

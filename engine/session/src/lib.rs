@@ -21,7 +21,7 @@ pub mod worker;
 
 pub use bundle::{BundleSource, ModelBundle, ModelCard};
 pub use error::SessionError;
-pub use generate::{AskOptions, Cancel, EndOfTurn, ModelInfo, Question, Session};
+pub use generate::{AskOptions, Cancel, EndOfTurn, ModelInfo, PromptLookup, Question, Session};
 pub use prompt::Style;
 pub use sampler::SamplerSettings;
 pub use stream::{Channel, Settled, StopReason, StreamEvent, TagSplitter, Transcript, Usage};

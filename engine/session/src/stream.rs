@@ -60,6 +60,10 @@ pub struct Usage {
     pub n_image_reused: usize,
     /// Tokens made.
     pub n_generated: usize,
+    /// Tokens that were read ahead because they may repeat what was said.
+    pub n_proposed: usize,
+    /// Of these, tokens that the answer took.
+    pub n_accepted: usize,
     /// Tokens that the context holds.
     pub n_context: usize,
     /// Cutting pictures into patches.

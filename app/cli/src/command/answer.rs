@@ -1,6 +1,6 @@
 //! The flags that say how an answer is made; shared by the command line and the window.
 
-use eosin_session::{AskOptions, EndOfTurn};
+use eosin_session::{AskOptions, EndOfTurn, PromptLookup};
 
 use crate::settings::Settings;
 
@@ -15,6 +15,9 @@ pub struct AnswerArgs {
     /// Go on after the end of the turn, to compare with references
     #[arg(long)]
     ignore_eos: bool,
+    /// Read token by token what may repeat the prompt; the answer is the same, and later
+    #[arg(long)]
+    no_lookup: bool,
     /// Fewest pixels of a picture after resizing
     #[arg(long, value_name = "N")]
     min_pixels: Option<u64>,
@@ -62,6 +65,7 @@ impl AnswerArgs {
             end_of_turn: if self.ignore_eos { EndOfTurn::Ignored } else { EndOfTurn::Stops },
             min_pixels: self.min_pixels,
             max_pixels: self.max_pixels,
+            prompt_lookup: if self.no_lookup { PromptLookup::Off } else { PromptLookup::On },
         }
     }
 }

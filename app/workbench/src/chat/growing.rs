@@ -83,6 +83,8 @@ impl Growing {
                             "n_image": usage.n_image,
                             "n_image_reused": usage.n_image_reused,
                             "n_generated": usage.n_generated,
+                            "n_proposed": usage.n_proposed,
+                            "n_accepted": usage.n_accepted,
                             "n_context": usage.n_context,
                             "prepare_secs": usage.prepare_secs,
                             "vision_secs": usage.vision_secs,

@@ -18,6 +18,8 @@ pub(super) fn json(info: &ModelInfo, reason: StopReason, usage: &Usage, transcri
             "prompt_tokens": usage.n_prompt,
             "reused_tokens": usage.n_reused,
             "generated_tokens": usage.n_generated,
+            "proposed_tokens": usage.n_proposed,
+            "accepted_tokens": usage.n_accepted,
             "context_tokens": usage.n_context,
             "images": usage.n_image,
             "reused_images": usage.n_image_reused,
