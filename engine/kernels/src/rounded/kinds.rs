@@ -5,7 +5,6 @@
 //! and offset. So one product serves all types: `Σ w·x = Σ over groups of scale · Σ number·x − offset · Σ x`.
 
 use super::vectors::Vectors;
-use crate::dot::half_float;
 
 /// A type of packed weights.
 pub(super) trait Kind: Copy {
@@ -43,13 +42,6 @@ pub(super) fn zero<V: Vectors, K: Kind>() -> Option<f32> {
 unsafe fn read<T: Copy>(source: *const u8) -> T {
     // SAFETY: callers stay within the span; so everywhere below.
     unsafe { source.cast::<T>().read_unaligned() }
-}
-
-/// A half of the file's byte order as a float.
-#[inline(always)]
-unsafe fn half(source: *const u8) -> f32 {
-    // SAFETY: see `read`.
-    half_float(unsafe { read(source) })
 }
 
 /// Signed bytes.
@@ -114,8 +106,10 @@ unsafe fn factors_k4<V: Vectors>(span: *const u8) -> [V::Groups; 2] {
     let joined = |[low, high]: [u32; 2]| u64::from(low) | (u64::from(high) << 32);
     // SAFETY: as above.
     unsafe {
-        let (d, dmin) = (half(span), half(span.add(2)));
-        [V::scale(V::twice(joined(scales)), d), V::scale(V::twice(joined(minima)), dmin)]
+        [
+            V::scale_by_half(V::twice(joined(scales)), span),
+            V::scale_by_half(V::twice(joined(minima)), span.add(2)),
+        ]
     }
 }
 
@@ -185,7 +179,7 @@ impl Kind for Q6K {
     unsafe fn factors<V: Vectors>(span: *const u8) -> [V::Groups; 2] {
         // SAFETY: as above.
         unsafe {
-            let scale = V::scale(V::signed(span.add(192)), half(span.add(208)));
+            let scale = V::scale_by_half(V::signed(span.add(192)), span.add(208));
             [scale, V::scale(scale, 32.0)]
         }
     }

@@ -65,6 +65,8 @@ pub(super) trait Vectors: Copy {
     /// Sixteen bytes with sign.
     unsafe fn signed(source: *const u8) -> Self::Groups;
     unsafe fn scale(groups: Self::Groups, factor: f32) -> Self::Groups;
+    /// The same by a half at any address.
+    unsafe fn scale_by_half(groups: Self::Groups, source: *const u8) -> Self::Groups;
     unsafe fn product(a: Self::Groups, b: Self::Groups) -> Self::Groups;
     /// Each group's float in the places of its elements, for the vector of bytes number `chunk` of a span.
     unsafe fn spread(groups: Self::Groups, chunk: usize) -> Self::Floats;
@@ -219,6 +221,13 @@ impl Vectors for Plain {
     #[inline(always)]
     unsafe fn store_groups(groups: [f32; N_GROUP], target: &mut [f32; N_GROUP]) {
         *target = groups;
+    }
+
+    #[inline(always)]
+    unsafe fn scale_by_half(groups: [f32; N_GROUP], source: *const u8) -> [f32; N_GROUP] {
+        // SAFETY: see `load`.
+        let factor = half_float(unsafe { source.cast::<[u8; 2]>().read() });
+        groups.map(|group| group * factor)
     }
 
     #[inline(always)]

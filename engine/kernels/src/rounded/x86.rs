@@ -19,6 +19,13 @@ pub(super) struct AvxVnni;
 #[derive(Clone, Copy)]
 pub(super) struct Avx512;
 
+/// A half as the first of four floats.
+#[inline(always)]
+unsafe fn half(source: *const u8) -> __m128 {
+    // SAFETY: callers are compiled for the instructions and have two bytes.
+    unsafe { _mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(source.cast::<u16>().read_unaligned()))) }
+}
+
 /// Eight halves, one at every `stride` bytes.
 #[inline(always)]
 unsafe fn eight_halves(source: *const u8, stride: usize) -> __m128i {
@@ -181,6 +188,15 @@ macro_rules! vectors_256 {
                         _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7),
                     );
                     [_mm256_permutevar8x32_ps(floats, low), _mm256_permutevar8x32_ps(floats, high)]
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn scale_by_half(groups: [__m256; 2], source: *const u8) -> [__m256; 2] {
+                // SAFETY: see `load`.
+                unsafe {
+                    let factor = _mm256_broadcastss_ps(half(source));
+                    [_mm256_mul_ps(groups[0], factor), _mm256_mul_ps(groups[1], factor)]
                 }
             }
 
@@ -467,12 +483,28 @@ impl Vectors for Avx512 {
 
     #[inline(always)]
     unsafe fn halves(source: *const u8, stride: usize) -> __m512 {
-        // SAFETY: see `load`.
+        // SAFETY: see `load`; a span of blocks of 18 bytes has 144.
         unsafe {
-            let floats = _mm256_cvtph_ps(eight_halves(source, stride));
-            let twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-            _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(floats))
+            let halves = if stride == 18 {
+                // Picked out of whole vectors: one by one they would cost half as much as the products.
+                let idx = _mm512_castsi256_si512(_mm256_setr_epi16(
+                    0, 0, 9, 9, 18, 18, 27, 27, 36, 36, 45, 45, 54, 54, 63, 63,
+                ));
+                let (low, high) =
+                    (_mm512_loadu_si512(source.cast()), _mm512_loadu_si512(source.add(64).cast()));
+                _mm512_castsi512_si256(_mm512_permutex2var_epi16(low, idx, high))
+            } else {
+                let halves = eight_halves(source, stride);
+                _mm256_set_m128i(_mm_unpackhi_epi16(halves, halves), _mm_unpacklo_epi16(halves, halves))
+            };
+            _mm512_cvtph_ps(halves)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn scale_by_half(groups: __m512, source: *const u8) -> __m512 {
+        // SAFETY: see `load`.
+        unsafe { _mm512_mul_ps(groups, _mm512_broadcastss_ps(half(source))) }
     }
 
     #[inline(always)]
@@ -529,13 +561,14 @@ impl Vectors for Avx512 {
 
     #[inline(always)]
     unsafe fn q4_0(span: *const u8, chunk: usize) -> __m512i {
-        // SAFETY: see `load`.
+        // SAFETY: see `load`; what is masked is not read.
         unsafe {
-            let first = span.add(36 * chunk + 2);
-            let blocks =
-                _mm256_set_m128i(_mm_loadu_si128(first.add(18).cast()), _mm_loadu_si128(first.cast()));
-            let order = _mm512_setr_epi64(0, 1, 0, 1, 2, 3, 2, 3);
-            let twice = _mm512_permutexvar_epi64(order, _mm512_castsi256_si512(blocks));
+            let blocks = _mm512_maskz_loadu_epi16(0x3_ffff, span.add(36 * chunk).cast());
+            let order = _mm512_set_epi16(
+                17, 16, 15, 14, 13, 12, 11, 10, 17, 16, 15, 14, 13, 12, 11, 10, 8, 7, 6, 5, 4, 3, 2, 1, 8, 7,
+                6, 5, 4, 3, 2, 1,
+            );
+            let twice = _mm512_permutexvar_epi16(order, blocks);
             let half = _mm256_set_m128i(_mm_set1_epi16(4), _mm_setzero_si128());
             _mm512_and_si512(_mm512_srlv_epi16(twice, joined(half, half)), _mm512_set1_epi8(15))
         }
