@@ -20,7 +20,7 @@ use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 pub use adamw::Descent;
-pub(crate) use lanes::{softmax, wide};
+pub(crate) use lanes::{exp, softmax, wide};
 use ops::{FusedBackend as _, One, Three, Two};
 
 /// Whether the operations of this file run on a device: on the processor, with gradients or without.

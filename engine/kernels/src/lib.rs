@@ -10,6 +10,7 @@ mod packed;
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube;
+pub mod dense;
 pub mod dot;
 mod flex;
 pub mod fused;

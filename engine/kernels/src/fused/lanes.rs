@@ -46,13 +46,14 @@ macro_rules! wide {
         }
     };
 }
+
 pub(crate) use wide;
 
 /// eˣ to about one unit in the last place, for x in −87 … 88; beyond, the value at the end of that range.
 ///
 /// x = n·ln 2 + r with |r| ≤ ln 2 / 2; eʳ by its series to the sixth power, 2ⁿ by its bits.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     // Adding and subtracting 1.5 · 2²³ rounds to a whole number.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
