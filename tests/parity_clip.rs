@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use eosin_core::{DeviceChoice, Hint as _, RgbTile};
 use eosin_model::clip::{
-    Activation, Clip, ClipError, ClipTokenizer, Config, CropRounding, EndOfText, ParamRef, Preprocess, Style,
-    TokenBatch, contrastive_loss, logits_per_image, normalize,
+    Activation, Clip, ClipError, ClipTokenizer, Config, CropRounding, Encoder, EndOfText, Format, ParamRef,
+    Preprocess, Style, TokenBatch, contrastive_loss, logits_per_image, normalize,
 };
 use eosin_session::embed::{ClipBundle, ClipOptions, EmbedError};
 use eosin_slide::load_picture;
@@ -167,6 +167,64 @@ fn compare_features(kit: &Kit, model: &Clip, case: &Case, device: &Device) {
     check(normalize(image.clone()), "image_embeds");
     check(normalize(text.clone()), "text_embeds");
     check(logits_per_image(image, text, model.logit_scale.val()), "logits_per_image");
+}
+
+/// What embeds without gradients, in floats and in short floats.
+#[test]
+fn the_encoder_gives_the_features_of_the_reference() {
+    for kit in Kit::all() {
+        let device = Device::flex();
+        for format in [Format::Full, Format::Bf16] {
+            let encoder = Encoder::new(kit.load(&device), &kit.config, format);
+            let mut worst = 1.0_f32;
+            for case in kit.cases() {
+                let image = encoder.encode_image(case.pixels(&device));
+                let text = encoder.encode_text(&TokenBatch::new(&case.ids, &kit.config.text).unwrap());
+                let mut check = |found: Tensor<2>, name: &str| {
+                    let (d, found, expected) = (found.dims()[1], floats(found), case.reference(name));
+                    if format == Format::Full {
+                        close(&found, &expected, FEATURE_TOLERANCE, &format!("{} {name}", case.name));
+                    }
+                    for (found, expected) in found.chunks_exact(d).zip(expected.chunks_exact(d)) {
+                        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+                        let sizes = (dot(found, found) * dot(expected, expected)).sqrt();
+                        worst = worst.min(dot(found, expected) / sizes);
+                    }
+                };
+                check(image, "image_features");
+                check(text, "text_features");
+            }
+            eprintln!("{}: cosine with the reference at least {worst}", format.name());
+            assert!(worst > 0.999, "{}: {worst}", format.name());
+        }
+    }
+}
+
+/// More samples than go through the towers together, and a model whose widths fit no vector.
+#[test]
+fn the_encoder_is_the_module() {
+    let mut config = Config::named("ViT-B-32", Activation::Gelu).unwrap();
+    (config.d_embed, config.text.n_vocab, config.text.end_of_text) = (20, 50, EndOfText::LargestId);
+    (config.vision.d_model, config.vision.n_head, config.vision.d_mlp, config.vision.n_layer) =
+        (36, 3, 50, 2);
+    (config.text.d_model, config.text.n_head, config.text.d_mlp, config.text.n_layer) = (24, 2, 40, 3);
+    for activation in [Activation::Gelu, Activation::QuickGelu] {
+        let device = Device::flex();
+        device.seed(9);
+        let config = config.clone().with_activation(activation);
+        let model = Clip::init(&config, &device);
+        let encoder = Encoder::new(model.clone(), &config, Format::Full);
+        let images = formula_pixels(23, 224, &device);
+        close(
+            &floats(encoder.encode_image(images.clone())),
+            &floats(model.encode_image(images)),
+            2e-5,
+            "images",
+        );
+        let texts: Vec<Vec<u32>> = (0..40_u32).map(|text| (0..text % 9).chain([49]).collect()).collect();
+        let texts = TokenBatch::new(&texts, &config.text).unwrap();
+        close(&floats(encoder.encode_text(&texts)), &floats(model.encode_text(&texts)), 2e-5, "texts");
+    }
 }
 
 #[test]
@@ -333,7 +391,7 @@ fn embeddings_of_other_settings_cannot_be_mixed() {
     let path = golden("clip_open_clip.pt");
     let tile = RgbTile::new([40, 30], vec![128; 40 * 30 * 3]).unwrap();
     let embed = |activation| {
-        let options = ClipOptions { activation, tokenizer: None };
+        let options = ClipOptions { activation, ..ClipOptions::default() };
         let embedder = ClipBundle::open_with(&path, &options).unwrap().load(DeviceChoice::Cpu).unwrap();
         assert!(matches!(embedder.embed_texts(&["a"]), Err(EmbedError::NoTokenizer)));
         embedder.embed_tiles(std::slice::from_ref(&tile)).unwrap().remove(0)

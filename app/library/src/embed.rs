@@ -10,7 +10,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use eosin_core::{DeviceChoice, Embedding, RgbTile};
-use eosin_session::embed::{ClipBundle, ClipSource, EmbedError, Embedder};
+use eosin_session::embed::{ClipBundle, ClipOptions, ClipSource, EmbedError, Embedder};
 
 use crate::error::LibraryError;
 use crate::item::ModelId;
@@ -145,7 +145,12 @@ impl std::fmt::Debug for EmbedWorker {
 impl EmbedWorker {
     /// Starts the thread and has it open a model; returns at once.
     pub fn spawn(source: ClipSource, device: DeviceChoice) -> Self {
-        Self::spawn_with(move || open(&source, device))
+        Self::spawn_opened(source, ClipOptions::default(), device)
+    }
+
+    /// As [`EmbedWorker::spawn`], with what is asked of the model beyond its place.
+    pub fn spawn_opened(source: ClipSource, options: ClipOptions, device: DeviceChoice) -> Self {
+        Self::spawn_with(move || open(&source, &options, device))
     }
 
     /// As [`EmbedWorker::spawn`], with something else that embeds; it is made on the thread.
@@ -170,7 +175,7 @@ impl EmbedWorker {
     /// Has the thread open another model in place of the present one; returns at once.
     pub fn load(&self, source: ClipSource, device: DeviceChoice) {
         self.shared.set_state(EmbedState::Loading);
-        self.shared.inbox().maker = Some(Box::new(move || open(&source, device)));
+        self.shared.inbox().maker = Some(Box::new(move || open(&source, &ClipOptions::default(), device)));
         self.shared.arrived.notify_all();
     }
 
@@ -245,8 +250,12 @@ impl Drop for EmbedWorker {
     }
 }
 
-fn open(source: &ClipSource, device: DeviceChoice) -> Result<Box<dyn Embeds>, EmbedError> {
-    let bundle = ClipBundle::open_source(source)?;
+fn open(
+    source: &ClipSource,
+    options: &ClipOptions,
+    device: DeviceChoice,
+) -> Result<Box<dyn Embeds>, EmbedError> {
+    let bundle = ClipBundle::open_source_with(source, options)?;
     let (name, notice, summary) =
         (bundle.name().to_owned(), bundle.notice().map(str::to_owned), bundle.summary());
     let (d_embed, reads_words) = (bundle.config().d_embed, bundle.has_tokenizer());

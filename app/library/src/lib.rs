@@ -28,7 +28,7 @@ mod tissue;
 
 pub use classify::{CLASS_PROMPTS, ClassifyOptions, classify};
 pub use embed::{EmbedModel, EmbedState, EmbedWorker, Embeds};
-pub use eosin_session::embed::ClipSource;
+pub use eosin_session::embed::{ClipOptions, ClipSource};
 pub use error::LibraryError;
 pub use heatmap::{CLASS_COLOURS, Heatmap, HeatmapTile, HeatmapView};
 pub use indexing::{AnnotationsOf, IndexOptions, IndexProgress, IndexState, Indexing, Skip, Tally};

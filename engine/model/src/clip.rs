@@ -6,6 +6,7 @@
 //! of the model as much as its weights are. `tests/parity_clip.rs` compares all of it with transformers.
 
 mod config;
+mod encoder;
 mod layer;
 mod load;
 mod loss;
@@ -20,6 +21,8 @@ use eosin_core::Hint;
 use eosin_weights::{WeightError, WeightSource};
 
 pub use config::{Activation, Config, EndOfText, TextConfig, VisionConfig};
+pub use encoder::Encoder;
+pub use eosin_kernels::dense::Format;
 pub use layer::ParamRef;
 pub use load::Style;
 pub use loss::{contrastive_loss, logits_per_image, normalize};

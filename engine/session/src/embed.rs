@@ -15,9 +15,10 @@ use burn::tensor::{Device, Tensor};
 use eosin_core::{DeviceChoice, Embedding, EmbeddingError, Hint, RgbTile};
 use eosin_kernels::device::{DeviceError, SelectedDevice, select};
 use eosin_model::clip::{
-    Activation, Clip, ClipError, ClipTokenizer, Config, CropRounding, Preprocess, Style, TokenBatch,
+    Activation, Clip, ClipError, ClipTokenizer, Config, CropRounding, Encoder, Format, Preprocess, Style,
+    TokenBatch,
 };
-use eosin_weights::{Gguf, SafetensorsFolder, TorchCheckpoint, WeightError, WeightSource};
+use eosin_weights::{GgmlType, Gguf, SafetensorsFolder, TorchCheckpoint, WeightError, WeightSource};
 use serde_json::Value;
 
 use crate::manifest::{BundleKind, MANIFEST, Manifest, ManifestError, bytes_hash, read_text, weights_hash};
@@ -143,6 +144,9 @@ pub struct ClipOptions {
     pub activation: Option<Activation>,
     /// A `tokenizer.json`, a list of merges, or a folder with either, for models that came without.
     pub tokenizer: Option<PathBuf>,
+    /// What the processor multiplies in; unless asked for, 32-bit floats, or bf16 where the file stores that. Vectors
+    /// of one model in either are compared with one another: their cosine is above 0.999.
+    pub format: Option<Format>,
 }
 
 /// Where the activation was learnt from.
@@ -179,6 +183,7 @@ pub struct ClipBundle {
     model: Arc<str>,
     name: String,
     notice: Option<String>,
+    format: Format,
 }
 
 impl std::fmt::Debug for ClipBundle {
@@ -328,7 +333,9 @@ impl ClipBundle {
         let measures = format!("{config:?} {preprocess:?}");
         let model = bytes_hash(&[b"clip", hash.as_bytes(), measures.as_bytes()]).into();
         let name = format!("CLIP {}/{}", config.vision.image_px, config.vision.patch_px);
-        Ok(Self { weights, style, config, activation_source, preprocess, words, model, name, notice: None })
+        let format = options.format.unwrap_or_else(|| stored_format(&*weights));
+        let notice = None;
+        Ok(Self { weights, style, config, activation_source, preprocess, words, model, name, notice, format })
     }
 
     /// Takes over what a manifest says of the model.
@@ -384,9 +391,11 @@ impl ClipBundle {
                 "as open_clip assumes; its file does not tell, see `--activation` for OpenAI's weights"
             }
         };
+        let products =
+            if self.format == Format::Bf16 { ", products in bf16 where the processor has it" } else { "" };
         format!(
             "CLIP ({names}): {image_px} px in {patch_px} px patches, {n_vision} + {n_text} blocks, \
-             {d_embed} dimensions, activation {activation} ({source})",
+             {d_embed} dimensions, activation {activation} ({source}){products}",
             image_px = vision.image_px,
             patch_px = vision.patch_px,
             n_vision = vision.n_layer,
@@ -403,8 +412,9 @@ impl ClipBundle {
         let SelectedDevice { device, name, .. } =
             select(choice).map_err(|source| EmbedError::Device { source })?;
         let clip = Clip::load(&self.config, &*self.weights, &device);
+        let clip = clip.map_err(|source| EmbedError::Clip { source })?;
         Ok(Embedder {
-            clip: clip.map_err(|source| EmbedError::Clip { source })?,
+            encoder: Encoder::new(clip, &self.config, self.format),
             config: self.config,
             preprocess: self.preprocess,
             words: self.words,
@@ -418,7 +428,7 @@ impl ClipBundle {
 /// A CLIP model on its device.
 #[derive(Debug)]
 pub struct Embedder {
-    clip: Clip,
+    encoder: Encoder,
     config: Config,
     preprocess: Preprocess,
     words: Words,
@@ -443,7 +453,7 @@ impl Embedder {
     /// # Errors
     /// [`EmbedError::Readback`] where the device fails.
     pub fn logit_scale(&self) -> Result<f32, EmbedError> {
-        let values = read_floats(self.clip.logit_scale.val().unsqueeze())?;
+        let values = read_floats(self.encoder.logit_scale().unsqueeze())?;
         Ok(values.first().copied().unwrap_or(0.0).exp())
     }
 
@@ -455,7 +465,7 @@ impl Embedder {
         let mut embeddings = Vec::with_capacity(tiles.len());
         for tiles in tiles.chunks(TILES_AT_ONCE) {
             let pixels = self.preprocess.batch(tiles, &self.device);
-            self.collect(self.clip.encode_image(pixels), &mut embeddings)?;
+            self.collect(self.encoder.encode_image(pixels), &mut embeddings)?;
         }
         Ok(embeddings)
     }
@@ -467,7 +477,7 @@ impl Embedder {
     pub fn tile_features(&self, tiles: &[RgbTile]) -> Result<Vec<Vec<f32>>, EmbedError> {
         let mut features = Vec::with_capacity(tiles.len());
         for tiles in tiles.chunks(TILES_AT_ONCE) {
-            let values = read_floats(self.clip.encode_image(self.preprocess.batch(tiles, &self.device)))?;
+            let values = read_floats(self.encoder.encode_image(self.preprocess.batch(tiles, &self.device)))?;
             features.extend(values.chunks_exact(self.config.d_embed).map(<[f32]>::to_vec));
         }
         Ok(features)
@@ -493,7 +503,7 @@ impl Embedder {
             let ids = texts.iter().map(|text| tokenizer.encode(text.as_ref()));
             let ids = ids.collect::<Result<Vec<_>, _>>().map_err(clip)?;
             let batch = TokenBatch::new(&ids, &self.config.text).map_err(clip)?;
-            self.collect(self.clip.encode_text(&batch), &mut embeddings)?;
+            self.collect(self.encoder.encode_text(&batch), &mut embeddings)?;
         }
         Ok(embeddings)
     }
@@ -505,6 +515,16 @@ impl Embedder {
         }
         Ok(())
     }
+}
+
+/// The format that loses nothing of how a file stores the image tower's matrices.
+fn stored_format(weights: &dyn WeightSource) -> Format {
+    let names = weights.names();
+    let matrix = names.iter().find(|name| {
+        name.contains("vis") && (name.ends_with("mlp.fc1.weight") || name.ends_with("mlp.c_fc.weight"))
+    });
+    let kind = matrix.and_then(|name| weights.tensor(name).ok()).map(|tensor| tensor.kind);
+    if kind == Some(GgmlType::Bf16) { Format::Bf16 } else { Format::Full }
 }
 
 fn read_floats(tensor: Tensor<2>) -> Result<Vec<f32>, EmbedError> {

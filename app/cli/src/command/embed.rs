@@ -8,9 +8,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use eosin_core::{DeviceChoice, Embedding};
-use eosin_model::clip::Activation;
+use eosin_model::clip::{Activation, Format};
 use eosin_session::embed::{ClipBundle, ClipOptions, ClipSource, Embedder};
 
+use crate::command::library::precision;
 use crate::environment;
 use crate::printer::{Printer, advised, told};
 use crate::settings::{ModelArgs, Settings};
@@ -54,6 +55,9 @@ pub struct Args {
     /// Where to compute: auto, cpu, wgpu:N or cuda:N
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceChoice>,
+    /// What the processor multiplies in: f32 or bf16, which is about twice as fast where the processor has it
+    #[arg(long, value_name = "PRECISION", value_parser = precision)]
+    precision: Option<Format>,
 }
 
 /// Pictures that are held decoded at a time: some hundred MB when they are large.
@@ -65,7 +69,7 @@ pub fn run(args: Args, printer: &Printer) -> anyhow::Result<()> {
         return Err(advised("there is nothing to embed", "name pictures, or give words with `--text`"));
     }
     let activation = args.activation.as_deref().map(str::parse::<Activation>).transpose().map_err(told)?;
-    let options = ClipOptions { activation, tokenizer: args.tokenizer };
+    let options = ClipOptions { activation, tokenizer: args.tokenizer, format: args.precision };
     let path = args.model.or_else(|| environment::read(environment::CLIP).map(PathBuf::from));
     let source = path.map_or(ClipSource::Demo, ClipSource::Path);
     let bundle = ClipBundle::open_source_with(&source, &options).map_err(told)?;

@@ -73,6 +73,16 @@ impl TokenBatch {
         self.n_token
     }
 
+    /// Ids, `t` a text.
+    pub(super) fn ids(&self) -> &[i32] {
+        &self.ids
+    }
+
+    /// Position of each text's end token.
+    pub(super) fn ends(&self) -> &[usize] {
+        &self.end
+    }
+
     /// Ids as `[b · t]` and, for each text, its end token's place among them.
     fn tensors(&self, device: &Device) -> (Tensor<1, Int>, Tensor<1, Int>) {
         let rows = self.end.iter().enumerate().map(|(text_idx, end)| (text_idx * self.n_token + end) as i32);
@@ -86,11 +96,11 @@ impl TokenBatch {
 /// The text tower.
 #[derive(Module, Debug)]
 pub struct TextTower {
-    token: Param<Tensor<2>>,
-    position: Param<Tensor<2>>,
-    blocks: Vec<Block>,
-    final_norm: LayerNorm,
-    projection: Linear,
+    pub(super) token: Param<Tensor<2>>,
+    pub(super) position: Param<Tensor<2>>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) final_norm: LayerNorm,
+    pub(super) projection: Linear,
 }
 
 impl TextTower {

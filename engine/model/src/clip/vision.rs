@@ -20,13 +20,13 @@ use crate::linear::{Bias, Linear, Weight};
 /// The image tower.
 #[derive(Module, Debug)]
 pub struct VisionTower {
-    patch: Linear,
-    class_token: Param<Tensor<1>>,
-    position: Param<Tensor<2>>,
-    pre_norm: LayerNorm,
-    blocks: Vec<Block>,
-    post_norm: LayerNorm,
-    projection: Linear,
+    pub(super) patch: Linear,
+    pub(super) class_token: Param<Tensor<1>>,
+    pub(super) position: Param<Tensor<2>>,
+    pub(super) pre_norm: LayerNorm,
+    pub(super) blocks: Vec<Block>,
+    pub(super) post_norm: LayerNorm,
+    pub(super) projection: Linear,
     image_px: usize,
     patch_px: usize,
 }
