@@ -240,16 +240,17 @@ class Bench:
                 model = self.file(name)
                 onnx = Program([self.python, os.path.join(HERE, "peers_onnx.py")], threads)
                 onnx("open_clip", model=model, threads=threads)
-                with self.eosin(threads, open_clip=dict(model=model)) as eosin:
-                    for batch in (1, 16):
-                        ours, theirs = (program("embed", n=batch)["first"] for program in (eosin, onnx))
-                        worst = max(abs(mine - other) for mine, other in zip(ours, theirs))
-                        # Short ones are repeated.
-                        n_run = 4 if batch == 1 else 1
-                        rates = []
-                        for _ in range(n_run):
-                            rates += self.turns(lambda: eosin("embed", n=batch), lambda: onnx("embed", n=batch), batch)
-                        self.line(f"CLIP {words} f32, batch {batch}", threads, rates, "images/s", 1.2, f"ONNX Runtime; features differ by {worst:.0e}")
+                for format in ("f32", "bf16"):
+                    with self.eosin(threads, open_clip=dict(model=model, format=format)) as eosin:
+                        for batch in (1, 16):
+                            ours, theirs = (program("embed", n=batch)["first"] for program in (eosin, onnx))
+                            worst = max(abs(mine - other) for mine, other in zip(ours, theirs))
+                            # Short ones are repeated.
+                            n_run = 4 if batch == 1 else 1
+                            rates = []
+                            for _ in range(n_run):
+                                rates += self.turns(lambda: eosin("embed", n=batch), lambda: onnx("embed", n=batch), batch)
+                            self.line(f"CLIP {words} {format}, batch {batch}", threads, rates, "images/s", 1.2, f"ONNX Runtime f32; features differ by {worst:.0e}")
                 onnx.close()
 
     def run(self):

@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use eosin_core::{DeviceChoice, RgbTile};
-use eosin_model::clip::Clip;
+use eosin_model::clip::{Clip, Encoder, Format};
 use eosin_model::prepare::{ImageTensor, Preprocess};
 use eosin_model::qwen::{KvCache, Positions, Qwen};
 use eosin_session::embed::ClipBundle;
@@ -50,7 +50,7 @@ fn main() {
 struct Bench {
     model: Option<(Qwen, KvCache, Preprocess)>,
     session: Option<Session>,
-    clip: Option<(Clip, Device)>,
+    clip: Option<(Encoder, Device)>,
     random: u64,
 }
 
@@ -70,7 +70,7 @@ impl Bench {
                 Ok(json!({}))
             }
             "ask" => self.ask(wish, n),
-            "open_clip" => self.open_clip(&model()?),
+            "open_clip" => self.open_clip(&model()?, wish["format"].as_str()),
             "embed" => self.embed(n),
             "roof" => Ok(
                 json!({"bytes_per_sec": roof::read_bytes_per_sec(wish["threads"].as_u64().unwrap_or(1) as usize)}),
@@ -184,11 +184,13 @@ impl Bench {
         Ok(answer)
     }
 
-    fn open_clip(&mut self, folder: &Path) -> Answer {
+    fn open_clip(&mut self, folder: &Path, format: Option<&str>) -> Answer {
         let clock = Clock::start();
         let device = eosin_kernels::select(DeviceChoice::Cpu)?.device;
         let config = ClipBundle::open(folder)?.config().clone();
-        self.clip = Some((Clip::load(&config, &SafetensorsFolder::open(folder)?, &device)?, device));
+        let clip = Clip::load(&config, &SafetensorsFolder::open(folder)?, &device)?;
+        let format = format.and_then(Format::named);
+        self.clip = Some((Encoder::new(clip, &config, format.unwrap_or_default()), device));
         Ok(clock.json(json!({})))
     }
 
