@@ -164,10 +164,14 @@ impl Bench {
             ..AskOptions::default()
         };
         let mut answer = json!({});
-        let clock = Instant::now();
+        let (clock, mut decoding) = (Clock::start(), Clock::start());
         self.session()?.answer(&question, &Cancel::default(), &mut |event| match event {
-            StreamEvent::Prefilled { .. } => answer["secs"] = json!(clock.elapsed().as_secs_f64()),
+            StreamEvent::Prefilled { .. } => {
+                answer = clock.json(json!({}));
+                decoding = Clock::start();
+            }
             StreamEvent::Done { usage, transcript, .. } => {
+                answer["decode_cpu_secs"] = json!(cpu_secs() - decoding.cpu_secs);
                 answer["n_prompt"] = json!(usage.n_prompt);
                 answer["n_reused"] = json!(usage.n_reused);
                 answer["n_image_reused"] = json!(usage.n_image_reused);

@@ -147,7 +147,8 @@ def text_model(path, name, recites):
     for idx in range(len(tokens), text["n_vocab"]):
         special = SPECIALS[idx - FIRST_SPECIAL] if 0 <= idx - FIRST_SPECIAL < len(SPECIALS) else None
         tokens.append(special or f"[PAD{idx}]")
-        kinds_of.append(gguf.TokenType.CONTROL if special else gguf.TokenType.UNUSED)
+        # Words without a letter of their own, so that the vocabulary is as full as a real one.
+        kinds_of.append(gguf.TokenType.CONTROL if special else gguf.TokenType.NORMAL if idx < FIRST_SPECIAL else gguf.TokenType.UNUSED)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokens)
