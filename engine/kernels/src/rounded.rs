@@ -11,6 +11,7 @@ mod activations;
 mod kinds;
 mod panel;
 mod rows;
+mod task;
 mod vectors;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -26,7 +27,8 @@ use crate::dot;
 use crate::path::{BytePath, CpuPath};
 use kinds::{Kind, Q4, Q4K, Q5K, Q6K, Q8};
 use panel::Panels;
-use vectors::{Plain, Vectors};
+use task::Task;
+use vectors::Vectors;
 
 /// Where results go: element (row of activations, packed row) of a matrix that several threads write their own
 /// columns of.
@@ -100,15 +102,8 @@ impl<'a> Factor<'a> {
         if x.n_row() <= rows::N_ROW {
             return Self { x, below: Vec::new() };
         }
-        let wide = match path {
-            BytePath::Scalar => Plain::WIDE_ZERO,
-            #[cfg(target_arch = "x86_64")]
-            BytePath::Avx2(_) => x86::Avx2::WIDE_ZERO,
-            #[cfg(target_arch = "x86_64")]
-            BytePath::AvxVnni(_) => x86::AvxVnni::WIDE_ZERO,
-            #[cfg(target_arch = "x86_64")]
-            BytePath::Avx512Vnni(_) => x86::Avx512::WIDE_ZERO,
-        };
+        // SAFETY: the task asks for nothing.
+        let wide = unsafe { task::run(path, WideZero) };
         let (group, zero) = match kind {
             GgmlType::Q8_0 | GgmlType::F32 | GgmlType::F16 | GgmlType::Bf16 => (Q8::GROUP, wide),
             GgmlType::Q4_0 => (Q4::GROUP, Q4::ZERO.unwrap_or(1.0)),
@@ -135,54 +130,45 @@ pub(crate) unsafe fn multiply(path: BytePath, weights: PackedRows<'_>, x: &Facto
         row_bytes > 0 && bytes.len().is_multiple_of(row_bytes) && n_span == x.x.n_span(),
         "{kind}: bytes and rows"
     );
-    // SAFETY: a `Proof` exists only where the processor reported these instructions; lengths are checked above.
-    unsafe {
-        match path {
-            BytePath::Scalar => body::<Plain>(weights, x, target),
-            #[cfg(target_arch = "x86_64")]
-            BytePath::Avx2(_proof) => avx2(weights, x, target),
-            #[cfg(target_arch = "x86_64")]
-            BytePath::AvxVnni(_proof) => avx_vnni(weights, x, target),
-            #[cfg(target_arch = "x86_64")]
-            BytePath::Avx512Vnni(_proof) => avx512_vnni(weights, x, target),
-        }
+    // SAFETY: lengths are checked above; the rest is the caller's.
+    unsafe { task::run(path, Products { weights, x, target }) }
+}
+
+/// Asks for what [`Vectors::WIDE_ZERO`] is.
+struct WideZero;
+
+impl Task for WideZero {
+    type Output = f32;
+
+    #[inline(always)]
+    unsafe fn run<V: Vectors>(self) -> f32 {
+        V::WIDE_ZERO
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn avx2(weights: PackedRows<'_>, x: &Factor<'_>, target: Target) {
-    // SAFETY: passed on to the caller.
-    unsafe { body::<x86::Avx2>(weights, x, target) }
+/// Asks for what [`multiply`] does, and as much of its caller.
+struct Products<'a> {
+    weights: PackedRows<'a>,
+    x: &'a Factor<'a>,
+    target: Target,
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avxvnni,avx2,fma,f16c")]
-unsafe fn avx_vnni(weights: PackedRows<'_>, x: &Factor<'_>, target: Target) {
-    // SAFETY: passed on to the caller.
-    unsafe { body::<x86::AvxVnni>(weights, x, target) }
-}
+impl Task for Products<'_> {
+    type Output = ();
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn avx512_vnni(weights: PackedRows<'_>, x: &Factor<'_>, target: Target) {
-    // SAFETY: passed on to the caller.
-    unsafe { body::<x86::Avx512>(weights, x, target) }
-}
-
-/// # Safety
-/// As [`multiply`]; the caller is compiled for the instructions of `V`.
-#[inline(always)]
-unsafe fn body<V: Vectors>(weights: PackedRows<'_>, x: &Factor<'_>, target: Target) {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        match weights.kind {
-            GgmlType::Q8_0 => of_kind::<V, Q8>(weights, x, target),
-            GgmlType::Q4_0 => of_kind::<V, Q4>(weights, x, target),
-            GgmlType::Q4K => of_kind::<V, Q4K>(weights, x, target),
-            GgmlType::Q5K => of_kind::<V, Q5K>(weights, x, target),
-            GgmlType::Q6K => of_kind::<V, Q6K>(weights, x, target),
-            GgmlType::F32 | GgmlType::F16 | GgmlType::Bf16 => of_floats::<V>(weights, x, target),
+    #[inline(always)]
+    unsafe fn run<V: Vectors>(self) {
+        let Self { weights, x, target } = self;
+        // SAFETY: passed on to the caller.
+        unsafe {
+            match weights.kind {
+                GgmlType::Q8_0 => of_kind::<V, Q8>(weights, x, target),
+                GgmlType::Q4_0 => of_kind::<V, Q4>(weights, x, target),
+                GgmlType::Q4K => of_kind::<V, Q4K>(weights, x, target),
+                GgmlType::Q5K => of_kind::<V, Q5K>(weights, x, target),
+                GgmlType::Q6K => of_kind::<V, Q6K>(weights, x, target),
+                GgmlType::F32 | GgmlType::F16 | GgmlType::Bf16 => of_floats::<V>(weights, x, target),
+            }
         }
     }
 }
@@ -193,69 +179,41 @@ pub fn peak(path: BytePath) -> f64 {
     let begun = std::time::Instant::now();
     let mut n_operation = 0.0;
     while begun.elapsed().as_secs_f64() < 0.1 {
-        // SAFETY: as in `multiply`.
-        n_operation += unsafe {
-            match path {
-                BytePath::Scalar => peak_body::<Plain>(),
-                #[cfg(target_arch = "x86_64")]
-                BytePath::Avx2(_proof) => peak_avx2(),
-                #[cfg(target_arch = "x86_64")]
-                BytePath::AvxVnni(_proof) => peak_avx_vnni(),
-                #[cfg(target_arch = "x86_64")]
-                BytePath::Avx512Vnni(_proof) => peak_avx512_vnni(),
-            }
-        };
+        // SAFETY: the task asks for nothing.
+        n_operation += unsafe { task::run(path, Peak) };
     }
     n_operation / begun.elapsed().as_secs_f64()
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn peak_avx2() -> f64 {
-    // SAFETY: passed on to the caller.
-    unsafe { peak_body::<x86::Avx2>() }
-}
+/// Sums of products in twelve vectors; says how many operations these were.
+struct Peak;
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avxvnni,avx2,fma,f16c")]
-unsafe fn peak_avx_vnni() -> f64 {
-    // SAFETY: passed on to the caller.
-    unsafe { peak_body::<x86::AvxVnni>() }
-}
+impl Task for Peak {
+    type Output = f64;
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-unsafe fn peak_avx512_vnni() -> f64 {
-    // SAFETY: passed on to the caller.
-    unsafe { peak_body::<x86::Avx512>() }
-}
-
-/// Sums of products in twelve registers; says how many operations these were.
-///
-/// # Safety
-/// The caller is compiled for the instructions of `V`.
-#[inline(always)]
-unsafe fn peak_body<V: Vectors>() -> f64 {
-    const N: usize = 100_000;
-    let bytes = [3_u8; 64];
-    // SAFETY: passed on to the caller; a vector has at most 64 bytes.
-    unsafe {
-        let (numbers, x) = (V::load(bytes.as_ptr()), V::load(std::hint::black_box(bytes.as_ptr())));
-        let mut sums = [V::zero(); 12];
-        for _ in 0..N {
-            for sum in &mut sums {
-                *sum = V::dot(*sum, numbers, x);
+    #[inline(always)]
+    unsafe fn run<V: Vectors>(self) -> f64 {
+        const N: usize = 100_000;
+        let bytes = [3_u8; 64];
+        // SAFETY: passed on to the caller; a vector has at most 64 bytes.
+        unsafe {
+            let (numbers, x) = (V::load(bytes.as_ptr()), V::load(std::hint::black_box(bytes.as_ptr())));
+            let mut sums = [V::zero(); 12];
+            for _ in 0..N {
+                for sum in &mut sums {
+                    *sum = V::dot(*sum, numbers, x);
+                }
+            }
+            for sum in sums {
+                std::hint::black_box(V::sum(V::floats(sum)));
             }
         }
-        for sum in sums {
-            std::hint::black_box(V::sum(V::floats(sum)));
-        }
+        (N * 12 * V::N_BYTE * 2) as f64
     }
-    (N * 12 * V::N_BYTE * 2) as f64
 }
 
 /// # Safety
-/// As [`body`].
+/// As [`Task::run`] of [`Products`].
 #[inline(always)]
 unsafe fn of_floats<V: Vectors>(weights: PackedRows<'_>, x: &Factor<'_>, target: Target) {
     let PackedRows { kind, bytes, row_bytes, first } = weights;
@@ -271,7 +229,7 @@ unsafe fn of_floats<V: Vectors>(weights: PackedRows<'_>, x: &Factor<'_>, target:
 }
 
 /// # Safety
-/// As [`body`].
+/// As [`Task::run`] of [`Products`].
 #[inline(always)]
 unsafe fn of_kind<V: Vectors, K: Kind>(weights: PackedRows<'_>, x: &Factor<'_>, target: Target) {
     let PackedRows { bytes, row_bytes, first, .. } = weights;
