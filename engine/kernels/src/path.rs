@@ -8,7 +8,7 @@
 pub const LIMIT: &str = "EOSIN_CPU";
 
 /// Names of all sets of instructions, each with everything before it on its architecture.
-pub const NAMES: [&str; 5] = ["scalar", "avx2", "avx-vnni", "avx512", "avx512-vnni"];
+pub const NAMES: [&str; 7] = ["scalar", "avx2", "avx-vnni", "avx512", "avx512-vnni", "neon", "neon-dotprod"];
 
 /// The best of the paths that [`LIMIT`] allows; all where it names none.
 fn best_allowed<P: Copy>(paths: &[P], name: fn(P) -> &'static str) -> Option<P> {
@@ -90,12 +90,21 @@ pub enum BytePath {
     /// 512-bit vectors with such products.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(Proof),
+    /// 128-bit vectors; products of bytes in 16 bits.
+    #[cfg(target_arch = "aarch64")]
+    Neon(Proof),
+    /// 128-bit vectors with products of bytes summed to 32 bits.
+    #[cfg(target_arch = "aarch64")]
+    NeonDot(Proof),
 }
 
 impl BytePath {
     /// Every path this processor can take, the plain one first and the best last.
     pub fn available() -> Vec<Self> {
-        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "one path only"))]
+        #[cfg_attr(
+            not(any(target_arch = "x86_64", target_arch = "aarch64")),
+            expect(unused_mut, reason = "one path only")
+        )]
         let mut paths = vec![Self::Scalar];
         #[cfg(target_arch = "x86_64")]
         for path in CpuPath::available() {
@@ -112,6 +121,13 @@ impl BytePath {
                         paths.push(Self::Avx512Vnni(proof));
                     }
                 }
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            paths.push(Self::Neon(Proof(())));
+            if std::arch::is_aarch64_feature_detected!("dotprod") {
+                paths.push(Self::NeonDot(Proof(())));
             }
         }
         paths
@@ -133,6 +149,10 @@ impl BytePath {
             Self::AvxVnni(_) => "avx-vnni",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni(_) => "avx512-vnni",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot(_) => "neon-dotprod",
         }
     }
 }

@@ -9,6 +9,8 @@
 
 mod activations;
 mod kinds;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod panel;
 mod rows;
 mod task;

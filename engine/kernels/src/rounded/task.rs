@@ -3,6 +3,8 @@
 //! What runs on vectors is a [`Task`]; everything it calls is inlined into the function of its path below, and so
 //! compiled for that path's instructions. A path more is a type of vectors, a function and a line in [`run`].
 
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::vectors::{Plain, Vectors};
 #[cfg(target_arch = "x86_64")]
 use super::x86;
@@ -35,6 +37,10 @@ pub(super) unsafe fn run<T: Task>(path: BytePath, task: T) -> T::Output {
             BytePath::AvxVnni(_proof) => avx_vnni(task),
             #[cfg(target_arch = "x86_64")]
             BytePath::Avx512Vnni(_proof) => avx512_vnni(task),
+            #[cfg(target_arch = "aarch64")]
+            BytePath::Neon(_proof) => neon(task),
+            #[cfg(target_arch = "aarch64")]
+            BytePath::NeonDot(_proof) => neon_dot(task),
         }
     }
 }
@@ -58,4 +64,18 @@ unsafe fn avx_vnni<T: Task>(task: T) -> T::Output {
 unsafe fn avx512_vnni<T: Task>(task: T) -> T::Output {
     // SAFETY: passed on to the caller.
     unsafe { task.run::<x86::Avx512>() }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+unsafe fn neon<T: Task>(task: T) -> T::Output {
+    // SAFETY: passed on to the caller.
+    unsafe { task.run::<neon::Neon>() }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn neon_dot<T: Task>(task: T) -> T::Output {
+    // SAFETY: passed on to the caller.
+    unsafe { task.run::<neon::NeonDot>() }
 }

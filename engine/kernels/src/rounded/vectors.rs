@@ -1,8 +1,8 @@
 //! What the rounded products are written in: bytes side by side, and the floats that their products come to.
 //!
 //! A vector of bytes has four for each of its floats, since that is what processors sum at once. Loops over bytes are
-//! left to no optimiser; each step is named here, once for plain arrays, which are its meaning, and in `x86` for
-//! registers. Methods are unsafe because those of vector types are sound only inside functions compiled for their
+//! left to no optimiser; each step is named here, once for plain arrays, which are its meaning, and in `x86` and `neon`
+//! for registers. Methods are unsafe because those of vector types are sound only inside functions compiled for their
 //! instructions, and because they read from pointers; extents are checked where the products begin.
 
 use crate::dot::half_float;
