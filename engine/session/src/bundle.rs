@@ -467,6 +467,14 @@ impl ModelBundle {
         })
     }
 
+    /// The file of the vision tower, where it is one of its own.
+    pub(crate) fn vision_file(&self) -> Option<&Gguf> {
+        match &self.weights {
+            Weights::Gguf(pair) => pair.mmproj.as_ref(),
+            Weights::HuggingFace(_) => None,
+        }
+    }
+
     /// Gives the tokenizer and the template away, once.
     pub(crate) fn take_words(&mut self) -> Option<(Tokenizer, Option<ChatTemplate>)> {
         Some((self.tokenizer.take()?, self.template.take()))

@@ -22,6 +22,7 @@ use burn::tensor::{Tensor, TensorData};
 use eosin_core::{Conversation, DeviceChoice, Part, RgbTile, Role, Turn};
 use eosin_model::prepare::Preprocess;
 use eosin_model::qwen::{KvCache, Qwen, mrope_positions};
+use eosin_weights::Gguf;
 use sha2::{Digest as _, Sha256};
 
 use crate::SessionError;
@@ -200,6 +201,8 @@ pub struct Session {
     maker: PromptMaker,
     end_ids: Vec<u32>,
     qwen: Qwen,
+    /// Holds the vision tower's weights: between pictures they need no memory.
+    vision_file: Option<Gguf>,
     cache: KvCache,
     /// The tokens that `cache` holds; while an answer is made it may hold more, read ahead.
     slots: Vec<Slot>,
@@ -251,7 +254,8 @@ impl Session {
         let cache = qwen.cache(FIRST_ROOM);
         let maker = PromptMaker::new(tokenizer, template, bundle.config.tokens.image_pad);
         let end_ids = bundle.end_ids.clone();
-        Ok(Self { info, maker, end_ids, qwen, cache, slots: Vec::new(), seen: VecDeque::new() })
+        let vision_file = bundle.vision_file().cloned();
+        Ok(Self { info, maker, end_ids, qwen, vision_file, cache, slots: Vec::new(), seen: VecDeque::new() })
     }
 
     /// What is known of the model.
@@ -558,6 +562,9 @@ impl Session {
         usage.prepare_secs += secs(preparing);
         let seeing = Instant::now();
         let features = self.qwen.encode_image(&image)?;
+        if let Some(file) = &self.vision_file {
+            file.release();
+        }
         usage.vision_secs += secs(seeing);
         self.seen.push_back((picture.key, features.clone()));
         let n_byte = |features: &Tensor<2>| 4 * features.dims().iter().product::<usize>();

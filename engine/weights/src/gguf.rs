@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use crate::map::Mapping;
 use crate::{GgmlType, RawTensor, WeightError, WeightSource};
 
 /// Bytes that the data of tensors is aligned to where a file does not say.
@@ -37,6 +38,7 @@ pub(crate) struct Entry {
 pub struct Gguf {
     path: PathBuf,
     bytes: Bytes,
+    mapping: Mapping,
     meta: Meta,
     entries: Vec<Entry>,
     idx_by_name: HashMap<String, usize>,
@@ -48,7 +50,14 @@ impl Gguf {
     /// # Errors
     /// [`WeightError::Read`], [`WeightError::Malformed`] or [`WeightError::Unsupported`].
     pub fn open(path: &Path) -> Result<Self, WeightError> {
-        Self::parse(crate::map::map(path)?, path)
+        let (bytes, mapping) = crate::map::map_with_hold(path)?;
+        Ok(Self { mapping, ..Self::parse(bytes, path)? })
+    }
+
+    /// Gives the memory that holds the file's pages back to the system. Tensors stay: what is read again comes from the
+    /// file, or from what the system keeps of it.
+    pub fn release(&self) {
+        self.mapping.release();
     }
 
     /// Reads a file that is already in memory.
@@ -64,6 +73,7 @@ impl Gguf {
         Ok(Self {
             path: path.to_owned(),
             bytes,
+            mapping: Mapping::default(),
             meta: Meta::new(header.meta, path),
             entries: header.entries,
             idx_by_name: header.idx_by_name,

@@ -3,6 +3,8 @@
 //! Three sets: 256-bit vectors without and with an instruction that sums four products of bytes, and 512-bit vectors
 //! with it. Without it products of bytes are summed in pairs to 16 bits first, which holds only where the first
 //! factor has seven bits; for eight the sign is moved to the other factor.
+//!
+//! This file is long because each of some forty steps is told for both widths, which are read side by side.
 
 #[allow(clippy::wildcard_imports, reason = "some eighty names of instructions")]
 use std::arch::x86_64::*;
