@@ -33,7 +33,7 @@ impl GradientSum {
         self.sums
             .values()
             .map(|sum| {
-                if fused::takes(sum) {
+                if fused::trains(sum) {
                     return fused::square_sum(sum.clone());
                 }
                 let square: f32 = (sum.clone() * sum.clone()).sum().into_scalar();
@@ -214,7 +214,7 @@ impl ModuleMapper for Step<'_> {
         let optim = self.optim;
         // Vectors (norms, biases) do not decay: SPEC 11.6.
         let keep = if D >= 2 { 1.0 - self.lr * optim.weight_decay } else { 1.0 };
-        if fused::takes(&weight) && fused::takes(&gradient) {
+        if fused::trains(&weight) && fused::trains(&gradient) {
             let moments = self.moments.remove(&path);
             let (weight, moments) = self.step_fused(weight, gradient, moments, keep);
             self.moments.insert(path, moments);

@@ -5,7 +5,9 @@
 //! real GPU proves is speed: on a software rasteriser these kernels are tested for their values alone.
 
 mod arrange;
+pub(crate) mod attention;
 mod decode;
+pub(crate) mod fused;
 mod linear;
 #[cfg(test)]
 mod tests;

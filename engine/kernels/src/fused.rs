@@ -4,8 +4,9 @@
 //! arithmetic step and keeps most of them for the way back; on a processor the time then goes into memory.
 //! Here each step is one pass, keeps its inputs only, and computes again what is cheap on the way back (for
 //! attention as Dao et al. 2022, "`FlashAttention`", section 3.1). Sums run in an order that does not depend on the
-//! number of threads, so that equal seeds give equal models. Other devices never come here: [`serves`] says where
-//! to. The tests at the end hold each operation and its gradients to the composed form.
+//! number of threads, so that equal seeds give equal models. GPUs have the forward half of some of them, as single
+//! launches without gradients: [`takes`] says where to come, [`trains`] where the rest is too. Tests hold each
+//! operation and its gradients to the composed form.
 
 mod adamw;
 mod attention;
@@ -28,9 +29,48 @@ pub fn serves(device: &Device) -> bool {
     device.clone().without_autodiff() == Device::flex()
 }
 
-/// Whether these operations take a tensor: 32-bit floats on the processor.
+/// Whether norms, rotation and activations take a tensor: 32-bit floats on the processor, or without gradients on
+/// a GPU.
 pub fn takes<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && (serves(&x.device()) || is_gpu(&x.device()))
+}
+
+/// Whether all operations of this file take a tensor, those of training among them: 32-bit floats on the processor.
+pub fn trains<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && serves(&x.device())
+}
+
+/// Whether a device is a GPU that keeps no record for gradients.
+pub(crate) fn is_gpu(device: &Device) -> bool {
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    return matches!(device.as_dispatch(), burn::backend::DispatchDevice::Cube(_));
+    #[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+    {
+        let _ = device;
+        false
+    }
+}
+
+/// Calls an operation of GPUs with its tensors where the first is on one.
+macro_rules! on_gpu {
+    ($op:ident, $first:ident $(, $tensor:ident)* $(; $other:expr)*) => {
+        #[cfg(any(feature = "wgpu", feature = "cuda"))]
+        if is_gpu(&$first.device()) {
+            return gpu_tensor(crate::cube::fused::$op(gpu_primitive($first) $(, gpu_primitive($tensor))* $(, $other)*));
+        }
+    };
+}
+
+/// A tensor of a GPU as its kernels take it.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(crate) fn gpu_primitive<const D: usize>(tensor: Tensor<D>) -> burn_cubecl::tensor::CubeTensor {
+    tensor.try_into_primitive::<burn::backend::Cube>().expect("all tensors of an operation are on one device")
+}
+
+/// What a kernel made.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(crate) fn gpu_tensor<const D: usize>(tensor: burn_cubecl::tensor::CubeTensor) -> Tensor<D> {
+    Tensor::from_primitive::<burn::backend::Cube>(tensor)
 }
 
 /// Which keys a query may see; queries are the last of the keys' sequence.
@@ -73,6 +113,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 /// - `gain`: `[d]`
 /// - returns: as `x`
 pub fn rms_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>, eps: f64) -> Tensor<D> {
+    on_gpu!(rms_norm, x, gain; eps);
     let op = Two::RmsNorm { eps: eps as f32 };
     Tensor::from_dispatch(Dispatch::fused_two(x.into_dispatch(), gain.into_dispatch(), op))
 }
@@ -84,6 +125,7 @@ pub fn rms_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>, eps: f64) -> Tens
 /// - `gain`, `bias`: `[d]`
 /// - returns: as `x`
 pub fn layer_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<D> {
+    on_gpu!(layer_norm, x, gain, bias; eps);
     let op = Three::LayerNorm { eps: eps as f32 };
     let (gain, bias) = (gain.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_three(x.into_dispatch(), gain, bias, op))
@@ -91,11 +133,13 @@ pub fn layer_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>, bias: Tensor<1>
 
 /// silu(gate) · up, element by element.
 pub fn gated<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
+    on_gpu!(gated, gate, up);
     Tensor::from_dispatch(Dispatch::fused_two(gate.into_dispatch(), up.into_dispatch(), Two::Gated))
 }
 
 /// x · σ(1.702 x).
 pub fn quick_gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    on_gpu!(quick_gelu, x);
     Tensor::from_dispatch(Dispatch::fused_one(x.into_dispatch(), One::QuickGelu))
 }
 
@@ -108,13 +152,25 @@ pub struct Angles {
     pub sin: Arc<[f32]>,
 }
 
-/// Turns pairs (j, j + half) of every head's channels by the row's angles.
+/// Turns pairs (j, j + half) of every head's channels by the row's angles, on the processor.
 ///
 /// # Shapes
 /// - `x`: `[rows, h, 2 × half]`
 /// - returns: the same
 pub fn rotate(x: Tensor<3>, angles: Angles) -> Tensor<3> {
     Tensor::from_dispatch(Dispatch::fused_one(x.into_dispatch(), One::Rotate(angles)))
+}
+
+/// [`rotate`] on a GPU, by cosines and sines that lie there; `x` may be part of a larger tensor.
+///
+/// # Shapes
+/// - `cos`, `sin`: `[rows, half]`
+///
+/// # Panics
+/// On other devices.
+pub fn rotate_by(x: Tensor<3>, [cos, sin]: [Tensor<2>; 2]) -> Tensor<3> {
+    on_gpu!(rotate, x, cos, sin);
+    panic!("{:?} is no GPU; {:?}, {:?}", x.device(), cos.dims(), sin.dims())
 }
 
 /// softmax(q·kᵀ/√d)·v for each head.

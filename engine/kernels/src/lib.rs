@@ -19,6 +19,7 @@ pub mod path;
 mod rounded;
 #[cfg(test)]
 mod testing;
+mod tiled;
 
 pub use attend::decode_attention;
 pub use device::{DeviceClass, DeviceError, DeviceReport, SelectedDevice, probe, select};
@@ -26,3 +27,4 @@ pub use ops::Arithmetic;
 pub use packed::PackedMatrix;
 pub use path::{BytePath, CpuPath};
 pub use rounded::peak as peak_byte_products;
+pub use tiled::{Seen, has_tiled_attention, tiled_attention};

@@ -2,14 +2,15 @@
 //!
 //! Queries may have more heads than keys and values; the queries of one key head are then stacked, so that
 //! keys are never copied. On the processor an operation of our own goes head by head, some rows at a time, and another
-//! serves the few new tokens of a step of generation; elsewhere queries are taken some hundred rows at a time where
-//! scores would grow large. So nowhere is a full score matrix of all heads held. All paths compute
+//! serves the few new tokens of a step of generation; on GPUs without gradients one operation does both. Elsewhere
+//! queries are taken some hundred rows at a time where scores would grow large. So nowhere is a full score matrix of
+//! all heads held. All paths compute
 //! softmax(q·kᵀ/√d)·v (Vaswani et al. 2017, equation 1). Held true by the tests below.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use eosin_kernels::decode_attention;
 use eosin_kernels::fused::{self, Sight};
+use eosin_kernels::{Seen, decode_attention, has_tiled_attention, tiled_attention};
 
 /// Query rows taken at once on the general path when no gradient is wanted.
 const QUERY_ROWS: usize = 256;
@@ -44,6 +45,20 @@ impl Visibility {
             Self::Causal => Sight::Causal,
             Self::CausalSegments(segments) => Sight::Segments(segments.as_slice().into()),
             Self::CausalFrom(firsts) => Sight::From(firsts.as_slice().into()),
+        }
+    }
+
+    /// The same for GPUs' own attention, where it knows it.
+    fn seen(&self, device: &Device) -> Option<Seen> {
+        match self {
+            Self::All => Some(Seen::All),
+            Self::Causal => Some(Seen::Causal),
+            Self::CausalSegments(_) => None,
+            Self::CausalFrom(firsts) => {
+                let firsts: Vec<i32> = firsts.iter().map(|first| *first as i32).collect();
+                let n = firsts.len();
+                Some(Seen::CausalFrom(Tensor::from_data(TensorData::new(firsts, [n]), device)))
+            }
         }
     }
 
@@ -95,14 +110,18 @@ pub struct Mask {
     bias: Option<Tensor<4>>,
     /// The visibility as the processor's own attention takes it; `None` elsewhere.
     sight: Option<Sight>,
+    /// The visibility as the attention of GPUs takes it, where that serves.
+    seen: Option<Seen>,
 }
 
 impl Mask {
     /// Lays out which of `n_key` keys each of the last `n_query` may see.
     pub fn new(visibility: Visibility, n_query: usize, n_key: usize, device: &Device) -> Self {
         let sight = fused::serves(device).then(|| visibility.sight());
-        let mut mask = Self { visibility, bias: None, sight };
-        if mask.sight.is_none() && (device.is_autodiff() || n_query <= QUERY_ROWS) {
+        let seen = if has_tiled_attention(device) { visibility.seen(device) } else { None };
+        let mut mask = Self { visibility, bias: None, sight, seen };
+        let general = mask.sight.is_none() && mask.seen.is_none();
+        if general && (device.is_autodiff() || n_query <= QUERY_ROWS) {
             mask.bias = mask.bias(n_key - n_query..n_key, n_key, device);
         }
         mask
@@ -138,6 +157,9 @@ pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: &Mask) -
     {
         return attended;
     }
+    if let Some(attended) = mask.seen.as_ref().and_then(|seen| tiled_attention(&query, &key, &value, seen)) {
+        return attended;
+    }
     if let Some(sight) = &mask.sight {
         let dtype = query.dtype();
         let [query, key, value] =
@@ -146,7 +168,12 @@ pub fn attend(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, mask: &Mask) -
         return if dtype == DType::F32 { out } else { out.cast(dtype) };
     }
     if device.is_autodiff() || n_query <= QUERY_ROWS {
-        return attend_rows(query, &key, &value, mask.bias.clone());
+        // Where tensors are not as a GPU's attention wants them, nothing was laid out for the general way.
+        let bias = match &mask.seen {
+            Some(_) => mask.bias(n_key - n_query..n_key, n_key, &device),
+            None => mask.bias.clone(),
+        };
+        return attend_rows(query, &key, &value, bias);
     }
     let rows = (0..n_query).step_by(QUERY_ROWS).map(|start| {
         let n_row = QUERY_ROWS.min(n_query - start);
@@ -236,17 +263,16 @@ mod tests {
                 |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &plain);
             let (q, k, v) = (random([b, h, t, d]), random([b, h_kv, s, d]), random([b, h_kv, s, d]));
             let expected = naive(&q, &k, &v, &visibility);
-            for device in [plain.clone(), plain.clone().autodiff()] {
-                let on = |tensor: &Tensor<4>| {
-                    if device.is_autodiff() { Tensor::from_inner(tensor.clone()) } else { tensor.clone() }
-                };
+            let gpu = eosin_kernels::select(eosin_core::DeviceChoice::Wgpu(0)).ok().map(|gpu| gpu.device);
+            for device in [plain.clone(), plain.clone().autodiff()].into_iter().chain(gpu) {
+                let on = |tensor: &Tensor<4>| Tensor::<4>::from_data(tensor.to_data(), &device);
                 let mask = Mask::new(visibility.clone(), t, s, &device);
                 let found = attend(on(&q), on(&k), on(&v), &mask).into_data().try_into_vec_f32();
                 let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 assert!(worst < 2e-5, "{visibility:?} on {device:?}: {worst}");
             }
             // The general path in pieces, as graphics processors run it.
-            let mask = Mask { visibility: visibility.clone(), bias: None, sight: None };
+            let mask = Mask { visibility: visibility.clone(), bias: None, sight: None, seen: None };
             let rows = (0..t).step_by(3).map(|start| {
                 let n_row = 3.min(t - start);
                 let first = s - t + start;

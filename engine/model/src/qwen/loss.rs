@@ -56,7 +56,7 @@ pub fn n_likeliest(logits: &Tensor<2>, targets: &Tensor<1, Int>) -> usize {
 /// - `targets`: `[m]`
 /// - returns: `[1]`
 pub fn cross_entropy_sum(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
-    if fused::takes(&logits) {
+    if fused::trains(&logits) {
         return fused::cross_entropy(logits, targets.into_data()).sum();
     }
     let shifted = logits.clone() - logits.detach().max_dim(1);
@@ -72,7 +72,7 @@ pub fn cross_entropy_sum(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1
 /// - returns: `[m]` twice
 pub fn log_probs_and_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> [Tensor<1>; 2] {
     let [m, _] = logits.dims();
-    if fused::takes(&logits) {
+    if fused::trains(&logits) {
         let scores = fused::token_scores(logits, targets.into_data());
         return [0, 1].map(|column| scores.clone().narrow(1, column, 1).reshape([m]));
     }

@@ -29,7 +29,7 @@ impl<const D: usize> Rotation<D> {
         Self { cos: table(cos), sin: table(sin), angles }
     }
 
-    /// Rotates rows on the processor; gives `x` back where it is elsewhere.
+    /// Rotates rows on the processor, and without gradients on a GPU; gives `x` back elsewhere.
     ///
     /// # Shapes
     /// - `x`: `[rows, h, 2 × half]`, a row for each of the table
@@ -39,7 +39,15 @@ impl<const D: usize> Rotation<D> {
     /// `x` itself, for [`Self::apply`].
     #[expect(clippy::result_large_err, reason = "the tensor itself comes back")]
     pub fn apply_rows(&self, x: Tensor<3>) -> Result<Tensor<3>, Tensor<3>> {
-        if fused::takes(&x) { Ok(fused::rotate(x, self.angles.clone())) } else { Err(x) }
+        if fused::trains(&x) {
+            return Ok(fused::rotate(x, self.angles.clone()));
+        }
+        if !fused::takes(&x) {
+            return Err(x);
+        }
+        let dims = self.cos.dims();
+        let shape = [dims[..D - 1].iter().product(), dims[D - 1]];
+        Ok(fused::rotate_by(x, [self.cos.clone().reshape(shape), self.sin.clone().reshape(shape)]))
     }
 
     /// Rotates the last axis.
