@@ -216,7 +216,9 @@ fn kill(mut child: Child) {
 fn is_killed_and_goes_on(home: &Home, data: &Path, library: &[&str], unbroken: &[&str]) {
     let data = text(data);
     let tile = ["--tile-px", "64"];
+    let started = Instant::now();
     home.ok(&[&["index", "add", &data], &tile[..], unbroken].concat());
+    let whole = started.elapsed();
     let expected = contents(home, unbroken);
     assert!(expected.len() > 100, "{}", expected.len());
 
@@ -225,12 +227,13 @@ fn is_killed_and_goes_on(home: &Home, data: &Path, library: &[&str], unbroken: &
     let n_item =
         || home.json(&[&["index", "status", "--json"], library].concat())["n_item"].as_u64().unwrap();
     let (mut n_kill, mut n_before) = (0, 0);
-    for round in 0_u64.. {
-        assert!(round < 60, "it does not come to an end: {n_before}");
+    for round in 0_u32.. {
+        assert!(round < 200, "it does not come to an end: {n_before}");
         let started = Instant::now();
         let mut child = home.command(&build).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // Later from round to round, so that every part of a run is hit once, and every run gets somewhere.
-        let patience = Duration::from_millis(150 + 170 * round);
+        // Later from round to round, so that every part of a run is hit once, and every run gets somewhere; in steps
+        // of what a whole run takes, however fast the machine is.
+        let patience = whole.mul_f64(0.05 * f64::from(round + 1));
         let outcome = loop {
             if let Some(status) = child.try_wait().unwrap() {
                 break Some(status);
