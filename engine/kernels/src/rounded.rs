@@ -195,7 +195,9 @@ impl Task for Peak {
 
     #[inline(always)]
     unsafe fn run<V: Vectors>(self) -> f64 {
-        const N: usize = 10_000;
+        const N: usize = 1000;
+        // Products for each look at memory.
+        const N_X: usize = 8;
         // Numbers of their own for every sum, and others in every round as far as the compiler knows: nothing of a
         // product can be computed beforehand.
         let numbers = [[3_u8; 64]; 12];
@@ -204,16 +206,18 @@ impl Task for Peak {
             let mut sums = [V::zero(); 12];
             for _ in 0..N {
                 let numbers = std::hint::black_box(&numbers);
-                let x = V::load(numbers[0].as_ptr());
-                for (sum, numbers) in sums.iter_mut().zip(numbers) {
-                    *sum = V::dot(*sum, V::load(numbers.as_ptr()), x);
+                for x in &numbers[..N_X] {
+                    let x = V::load(x.as_ptr());
+                    for (sum, numbers) in sums.iter_mut().zip(numbers) {
+                        *sum = V::dot(*sum, V::load(numbers.as_ptr()), x);
+                    }
                 }
             }
             for sum in sums {
                 std::hint::black_box(V::sum(V::floats(sum)));
             }
         }
-        (N * 12 * V::N_BYTE * 2) as f64
+        (N * N_X * 12 * V::N_BYTE * 2) as f64
     }
 }
 
