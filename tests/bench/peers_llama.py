@@ -7,14 +7,14 @@ own defaults: weights rearranged for the processor, keys and values in F16, 512 
 answers are those of `tests/bench/peers.rs`. Nothing here is a dependency of the product.
 """
 import ctypes
-import json
 import resource
-import sys
 import time
 
 import llama_cpp as llama
 import llama_cpp.mtmd_cpp as mtmd
 import numpy as np
+
+from peers_serve import serve
 
 QUIET = llama.llama_log_callback(lambda *_: None)
 
@@ -136,12 +136,5 @@ class Peer:
         return clock.json(peak_bytes=own_bytes(), python_bytes=self.python_bytes)
 
 
-def main():
-    peer = Peer()
-    for line in sys.stdin:
-        wish = json.loads(line)
-        print(json.dumps(getattr(peer, wish["do"])(wish)), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(Peer())

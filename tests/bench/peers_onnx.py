@@ -3,12 +3,12 @@
 
 One picture tower in 32-bit floats; pixels are there before the clock starts. Nothing here is a dependency of the product.
 """
-import json
-import sys
 import time
 
 import numpy as np
 import onnxruntime
+
+from peers_serve import serve
 
 
 class Peer:
@@ -28,12 +28,5 @@ class Peer:
         return dict(secs=time.perf_counter() - wall, cpu_secs=time.process_time() - cpu, first=features[0, :4].tolist())
 
 
-def main():
-    peer = Peer()
-    for line in sys.stdin:
-        wish = json.loads(line)
-        print(json.dumps(getattr(peer, wish["do"])(wish)), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(Peer())

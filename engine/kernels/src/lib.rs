@@ -15,7 +15,7 @@ pub mod dot;
 mod flex;
 pub mod fused;
 mod ops;
-pub mod path;
+mod path;
 mod rounded;
 #[cfg(test)]
 mod testing;

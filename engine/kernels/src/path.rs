@@ -5,10 +5,10 @@
 //! runs on any machine of its architecture. The tests of `dot` hold every path against the plain one.
 
 /// Environment variable that names the most that may be used, to compare paths or to avoid one that is broken.
-pub const LIMIT: &str = "EOSIN_CPU";
+const LIMIT: &str = "EOSIN_CPU";
 
 /// Names of all sets of instructions, each with everything before it on its architecture.
-pub const NAMES: [&str; 7] = ["scalar", "avx2", "avx-vnni", "avx512", "avx512-vnni", "neon", "neon-dotprod"];
+const NAMES: [&str; 7] = ["scalar", "avx2", "avx-vnni", "avx512", "avx512-vnni", "neon", "neon-dotprod"];
 
 /// The best of the paths that [`LIMIT`] allows; all where it names none.
 fn best_allowed<P: Copy>(paths: &[P], name: fn(P) -> &'static str) -> Option<P> {
@@ -58,7 +58,7 @@ impl CpuPath {
         paths
     }
 
-    /// The best path of this processor that [`LIMIT`] allows.
+    /// The best path of this processor that `EOSIN_CPU` allows.
     pub fn best() -> Self {
         static BEST: std::sync::OnceLock<CpuPath> = std::sync::OnceLock::new();
         *BEST.get_or_init(|| best_allowed(&Self::available(), Self::name).unwrap_or(Self::Scalar))
@@ -133,7 +133,7 @@ impl BytePath {
         paths
     }
 
-    /// The best path of this processor that [`LIMIT`] allows.
+    /// The best path of this processor that `EOSIN_CPU` allows.
     pub fn best() -> Self {
         static BEST: std::sync::OnceLock<BytePath> = std::sync::OnceLock::new();
         *BEST.get_or_init(|| best_allowed(&Self::available(), Self::name).unwrap_or(Self::Scalar))

@@ -28,7 +28,7 @@ pub(crate) use activations::Rounded;
 use crate::dot;
 use crate::path::{BytePath, CpuPath};
 use kinds::{Kind, Q4, Q4K, Q5K, Q6K, Q8};
-use panel::Panels;
+use panel::{Panels, Source};
 use task::Task;
 use vectors::Vectors;
 
@@ -105,14 +105,7 @@ impl<'a> Factor<'a> {
             return Self { x, below: Vec::new() };
         }
         // SAFETY: the task asks for nothing.
-        let wide = unsafe { task::run(path, WideZero) };
-        let (group, zero) = match kind {
-            GgmlType::Q8_0 | GgmlType::F32 | GgmlType::F16 | GgmlType::Bf16 => (Q8::GROUP, wide),
-            GgmlType::Q4_0 => (Q4::GROUP, Q4::ZERO.unwrap_or(1.0)),
-            GgmlType::Q6K => (Q6K::GROUP, Q6K::ZERO.unwrap_or(1.0)),
-            GgmlType::Q4K | GgmlType::Q5K => (Q4K::GROUP, 1.0),
-        };
-        Self { x, below: x.group_sums(group, zero) }
+        Self { x, below: unsafe { task::run(path, Below { kind, x }) } }
     }
 }
 
@@ -136,15 +129,31 @@ pub(crate) unsafe fn multiply(path: BytePath, weights: PackedRows<'_>, x: &Facto
     unsafe { task::run(path, Products { weights, x, target }) }
 }
 
-/// Asks for what [`Vectors::WIDE_ZERO`] is.
-struct WideZero;
+/// What is taken off every group of the activations, with a type of weights.
+struct Below<'a> {
+    kind: GgmlType,
+    x: &'a Rounded,
+}
 
-impl Task for WideZero {
-    type Output = f32;
+impl Below<'_> {
+    fn of_kind<V: Vectors, K: Kind>(&self) -> Vec<f32> {
+        self.x.group_sums(K::GROUP, kinds::zero::<V, K>().unwrap_or(1.0))
+    }
+}
+
+impl Task for Below<'_> {
+    type Output = Vec<f32>;
 
     #[inline(always)]
-    unsafe fn run<V: Vectors>(self) -> f32 {
-        V::WIDE_ZERO
+    unsafe fn run<V: Vectors>(self) -> Vec<f32> {
+        match self.kind {
+            // Floats are rounded to signed bytes.
+            GgmlType::Q8_0 | GgmlType::F32 | GgmlType::F16 | GgmlType::Bf16 => self.of_kind::<V, Q8>(),
+            GgmlType::Q4_0 => self.of_kind::<V, Q4>(),
+            GgmlType::Q4K => self.of_kind::<V, Q4K>(),
+            GgmlType::Q5K => self.of_kind::<V, Q5K>(),
+            GgmlType::Q6K => self.of_kind::<V, Q6K>(),
+        }
     }
 }
 
@@ -230,10 +239,18 @@ unsafe fn of_floats<V: Vectors>(weights: PackedRows<'_>, x: &Factor<'_>, target:
     assert!(x.x.n_row() > rows::N_ROW, "{kind} has no groups");
     let mut floats = vec![0.0; bytes.len() / kind.block_bytes()];
     dot::unpack(CpuPath::best(), kind, bytes, &mut floats);
-    let weights = Rounded::new(&floats, n_col);
+    // SAFETY: passed on to the caller.
+    unsafe { in_panels::<V, _>(&Rounded::new(&floats, n_col), first, x, target) }
+}
+
+/// # Safety
+/// As [`Task::run`] of [`Products`].
+#[inline(always)]
+unsafe fn in_panels<V: Vectors, S: Source>(weights: &S, first: usize, x: &Factor<'_>, target: Target) {
+    // Taken out and put back: a closure would be compiled without the vector instructions.
     let mut panels = PANELS.take();
     // SAFETY: passed on to the caller.
-    unsafe { panel::multiply::<V, _>(&weights, first, x, target, &mut panels) }
+    unsafe { panel::multiply::<V, S>(weights, first, x, target, &mut panels) }
     PANELS.set(panels);
 }
 
@@ -247,11 +264,7 @@ unsafe fn of_kind<V: Vectors, K: Kind>(weights: PackedRows<'_>, x: &Factor<'_>, 
         if x.x.n_row() <= rows::N_ROW {
             return rows::multiply::<V, K>(bytes, row_bytes, first, x.x, target);
         }
-        // Taken out and put back: a closure would be compiled without the vector instructions.
-        let mut panels = PANELS.take();
-        let weights = panel::Packed::<K> { bytes, row_bytes, kind: PhantomData };
-        panel::multiply::<V, _>(&weights, first, x, target, &mut panels);
-        PANELS.set(panels);
+        in_panels::<V, _>(&panel::Packed::<K> { bytes, row_bytes, kind: PhantomData }, first, x, target);
     }
 }
 

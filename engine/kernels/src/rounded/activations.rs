@@ -98,58 +98,57 @@ impl Rounded {
             }
         }
     }
-}
 
-impl Rounded {
     /// Sums of groups of 16 or 32 activations times `factor`: `[n_span, n_row, n_group]`.
     pub(super) fn group_sums(&self, group: usize, factor: f32) -> Vec<f32> {
         self.sums.chunks_exact(group / GROUP).map(|sums| factor * sums.iter().sum::<f32>()).collect()
     }
 }
 
-/// Rounds a span.
-fn round(x: &[f32], numbers: &mut [i8], scales: &mut [f32], sums: &mut [f32]) {
-    let outs =
-        numbers.chunks_exact_mut(BLOCK).zip(scales.as_chunks_mut::<2>().0).zip(sums.as_chunks_mut::<2>().0);
-    for (x, ((numbers, scales), sums)) in x.chunks(BLOCK).zip(outs) {
-        if let Some(x) = x.as_array::<BLOCK>() {
-            round_block(x, numbers, scales, sums);
-        } else {
-            let mut padded = [0.0; BLOCK];
-            padded[..x.len()].copy_from_slice(x);
-            round_block(&padded, numbers, scales, sums);
+wide! {
+    /// Rounds a span.
+    fn round(x: &[f32], numbers: &mut [i8], scales: &mut [f32], sums: &mut [f32]) {
+        let outs =
+            numbers.chunks_exact_mut(BLOCK).zip(scales.as_chunks_mut::<2>().0).zip(sums.as_chunks_mut::<2>().0);
+        for (x, ((numbers, scales), sums)) in x.chunks(BLOCK).zip(outs) {
+            if let Some(x) = x.as_array::<BLOCK>() {
+                round_block(x, numbers, scales, sums);
+            } else {
+                let mut padded = [0.0; BLOCK];
+                padded[..x.len()].copy_from_slice(x);
+                round_block(&padded, numbers, scales, sums);
+            }
         }
     }
 }
 
-wide! {
-    /// Rounds a block to the nearest of 255 numbers; halves to even.
-    fn round_block(x: &[f32; BLOCK], numbers: &mut [i8], scales: &mut [f32; 2], sums: &mut [f32; 2]) {
-        // Adding 1.5 · 2²³ rounds to a whole number and leaves its lowest byte in the sum's bits.
-        const ROUND: f32 = 12_582_912.0;
-        let (mut largest, mut poison) = (0.0_f32, 0.0_f32);
-        for x in x {
-            largest = if x.abs() > largest { x.abs() } else { largest };
-            // Zero, but for what is infinite or no number: the scale says so, since numbers cannot.
-            poison += x * 0.0;
+/// Rounds a block to the nearest of 255 numbers; halves to even.
+#[inline(always)]
+fn round_block(x: &[f32; BLOCK], numbers: &mut [i8], scales: &mut [f32; 2], sums: &mut [f32; 2]) {
+    // Adding 1.5 · 2²³ rounds to a whole number and leaves its lowest byte in the sum's bits.
+    const ROUND: f32 = 12_582_912.0;
+    let (mut largest, mut poison) = (0.0_f32, 0.0_f32);
+    for x in x {
+        largest = if x.abs() > largest { x.abs() } else { largest };
+        // Zero, but for what is infinite or no number: the scale says so, since numbers cannot.
+        poison += x * 0.0;
+    }
+    // Beside anything else a smaller block is nothing, and its inverse would overflow.
+    let (scale, inverse) = if largest < 1e-35 { (0.0, 0.0) } else { (largest / 127.0, 127.0 / largest) };
+    let mut shifted = [0.0_f32; BLOCK];
+    for (shifted, x) in shifted.iter_mut().zip(x) {
+        *shifted = x * inverse + ROUND;
+    }
+    for (number, shifted) in numbers.iter_mut().zip(&shifted) {
+        *number = shifted.to_bits() as i8;
+    }
+    let scale = scale + poison;
+    for (half, (sum, out)) in shifted.as_chunks::<GROUP>().0.iter().zip(sums.iter_mut().zip(scales)) {
+        let mut total = 0.0;
+        for shifted in half {
+            total += shifted - ROUND;
         }
-        // Beside anything else a smaller block is nothing, and its inverse would overflow.
-        let (scale, inverse) = if largest < 1e-35 { (0.0, 0.0) } else { (largest / 127.0, 127.0 / largest) };
-        let mut shifted = [0.0_f32; BLOCK];
-        for (shifted, x) in shifted.iter_mut().zip(x) {
-            *shifted = x * inverse + ROUND;
-        }
-        for (number, shifted) in numbers.iter_mut().zip(&shifted) {
-            *number = shifted.to_bits() as i8;
-        }
-        let scale = scale + poison;
-        for (half, (sum, out)) in shifted.as_chunks::<GROUP>().0.iter().zip(sums.iter_mut().zip(scales)) {
-            let mut total = 0.0;
-            for shifted in half {
-                total += shifted - ROUND;
-            }
-            *sum = scale * total;
-            *out = scale;
-        }
+        *sum = scale * total;
+        *out = scale;
     }
 }
