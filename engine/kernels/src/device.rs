@@ -180,6 +180,12 @@ fn select_auto() -> SelectedDevice {
     processor(format!("no GPU to use: {}", notes.join("; ")))
 }
 
+/// Runs work of many operations. Those of the processor are shared out among a pool of threads: asked for from outside
+/// of it, each would wait for one of these to wake, so that all of them are asked for on one.
+pub fn at_work<R: Send>(device: &Device, work: impl FnOnce() -> R + Send) -> R {
+    if *device == Device::flex() { rayon::scope(|_| work()) } else { work() }
+}
+
 fn processor(why: String) -> SelectedDevice {
     SelectedDevice { device: Device::flex(), choice: DeviceChoice::Cpu, name: processor_name(), why }
 }

@@ -22,7 +22,7 @@ mod testing;
 mod tiled;
 
 pub use attend::decode_attention;
-pub use device::{DeviceClass, DeviceError, DeviceReport, SelectedDevice, probe, select};
+pub use device::{DeviceClass, DeviceError, DeviceReport, SelectedDevice, at_work, probe, select};
 pub use ops::Arithmetic;
 pub use packed::PackedMatrix;
 pub use path::{BytePath, CpuPath};

@@ -23,7 +23,7 @@ pub mod window;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use eosin_core::PatchGrid;
-use eosin_kernels::{Arithmetic, fused};
+use eosin_kernels::{Arithmetic, at_work, fused};
 
 pub use branches::Branching;
 pub use cache::KvCache;
@@ -189,7 +189,7 @@ impl Qwen {
     pub fn encode_images(&self, images: &[ImageTensor]) -> Result<Tensor<2>, ModelError> {
         let vision = self.vision.as_ref().ok_or(ModelError::Absent { part: "a vision tower" })?;
         let (patches, grids) = self.patches(images, &self.device());
-        Ok(vision.forward(patches, &grids))
+        Ok(at_work(&self.device(), || vision.forward(patches, &grids)))
     }
 
     /// Text-width tokens of one picture: `[n_token, d_text]`.
@@ -258,8 +258,19 @@ impl Qwen {
             let cause = format!("{} tokens, {} positions, {start} cached", ids.len(), positions.n_token());
             return Err(ModelError::Batch { cause });
         }
-        let embeds = self.embed(&ids[start..], features)?;
-        let ([n_token, d], positions) = (embeds.dims(), positions.tail(start));
+        at_work(&self.device(), || self.read_rest(&ids[start..], features, &positions.tail(start), cache))
+    }
+
+    /// [`Self::prefill`] of the tokens that are left to read.
+    fn read_rest(
+        &self,
+        ids: &[u32],
+        features: Option<&Tensor<2>>,
+        positions: &Positions,
+        cache: &mut KvCache,
+    ) -> Result<Tensor<1>, ModelError> {
+        let embeds = self.embed(ids, features)?;
+        let [n_token, d] = embeds.dims();
         let mut last = None;
         for row in (0..n_token).step_by(PREFILL_ROWS) {
             let n_row = PREFILL_ROWS.min(n_token - row);
@@ -304,10 +315,13 @@ impl Qwen {
         if ids.is_empty() {
             return Err(ModelError::Batch { cause: "no token to read".to_owned() });
         }
-        let embeds = self.text.embed(id_tensor(ids.iter().copied(), &self.device())).unsqueeze::<3>();
-        let positions = [Positions::text(position, ids.len())];
-        let hidden = self.text.forward(embeds, &positions, Visibility::Causal, Some(cache));
-        Ok(self.text.logits(hidden.reshape([ids.len(), d_model])))
+        let scores = || {
+            let embeds = self.text.embed(id_tensor(ids.iter().copied(), &self.device())).unsqueeze::<3>();
+            let positions = [Positions::text(position, ids.len())];
+            let hidden = self.text.forward(embeds, &positions, Visibility::Causal, Some(cache));
+            self.text.logits(hidden.reshape([ids.len(), d_model]))
+        };
+        Ok(at_work(&self.device(), scores))
     }
 
     /// Whether [`Self::verify`] gives what [`Self::decode`] gives. The processor's packed products and its attention

@@ -12,6 +12,11 @@ use super::vectors::Vectors;
 /// Most rows of activations that are multiplied at once.
 pub(super) const N_ROW: usize = 8;
 
+/// How far ahead weights are fetched, in bytes: a page, since processors do not look beyond the one that they read.
+const AHEAD: usize = 4096;
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+
 /// Multiplies packed rows, which begin with row `first` of the result, with all rows of activations.
 ///
 /// # Safety
@@ -58,6 +63,9 @@ unsafe fn some<V: Vectors, K: Kind, const M: usize>(
         unsafe {
             let mut totals = [V::splat(0.0); M];
             for span in 0..n_whole {
+                for line in (0..K::BYTES).step_by(LINE) {
+                    V::fetch(row.as_ptr().wrapping_add(span * K::BYTES + AHEAD + line));
+                }
                 add::<V, K, M>(row.as_ptr().add(span * K::BYTES), spans(x, start, span), &mut totals);
             }
             if rest > 0 {

@@ -56,6 +56,10 @@ pub(super) trait Vectors: Copy {
     unsafe fn product_less(a: Self::Floats, b: Self::Floats, less: Self::Floats) -> Self::Floats;
     unsafe fn sum(floats: Self::Floats) -> f32;
 
+    /// Has the line of memory fetched that is asked for soon; any address will do.
+    #[inline(always)]
+    unsafe fn fetch(_: *const u8) {}
+
     unsafe fn load_groups(source: &[f32; N_GROUP]) -> Self::Groups;
     unsafe fn store_groups(groups: Self::Groups, target: &mut [f32; N_GROUP]);
     /// Eight halves, one at every `stride` bytes, each twice.

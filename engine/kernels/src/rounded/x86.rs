@@ -166,6 +166,12 @@ macro_rules! vectors_256 {
             }
 
             #[inline(always)]
+            unsafe fn fetch(source: *const u8) {
+                // SAFETY: see `load`; nothing is read.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(source.cast()) }
+            }
+
+            #[inline(always)]
             unsafe fn load_groups(source: &[f32; N_GROUP]) -> [__m256; 2] {
                 // SAFETY: see `load`.
                 unsafe { [_mm256_loadu_ps(source.as_ptr()), _mm256_loadu_ps(source.as_ptr().add(8))] }
@@ -472,6 +478,12 @@ impl Vectors for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn fetch(source: *const u8) {
+        // SAFETY: see `load`; nothing is read.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(source.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn load_groups(source: &[f32; N_GROUP]) -> __m512 {
         // SAFETY: see `load`.
         unsafe { _mm512_loadu_ps(source.as_ptr()) }
@@ -563,14 +575,20 @@ impl Vectors for Avx512 {
 
     #[inline(always)]
     unsafe fn q4_0(span: *const u8, chunk: usize) -> __m512i {
-        // SAFETY: see `load`; what is masked is not read.
+        // SAFETY: see `load`; a span has 144 bytes.
         unsafe {
-            let blocks = _mm512_maskz_loadu_epi16(0x3_ffff, span.add(36 * chunk).cast());
             let order = _mm512_set_epi16(
                 17, 16, 15, 14, 13, 12, 11, 10, 17, 16, 15, 14, 13, 12, 11, 10, 8, 7, 6, 5, 4, 3, 2, 1, 8, 7,
                 6, 5, 4, 3, 2, 1,
             );
-            let twice = _mm512_permutexvar_epi16(order, blocks);
+            let at = |start: usize| _mm512_loadu_si512(span.add(start).cast());
+            let from = |start: i16| _mm512_add_epi16(order, _mm512_set1_epi16(start));
+            let twice = match chunk {
+                0 => _mm512_permutexvar_epi16(order, at(0)),
+                1 => _mm512_permutex2var_epi16(at(0), from(18), at(64)),
+                2 => _mm512_permutexvar_epi16(from(4), at(64)),
+                _ => _mm512_permutexvar_epi16(from(14), at(80)),
+            };
             let half = _mm256_set_m128i(_mm_set1_epi16(4), _mm_setzero_si128());
             _mm512_and_si512(_mm512_srlv_epi16(twice, joined(half, half)), _mm512_set1_epi8(15))
         }
