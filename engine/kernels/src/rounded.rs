@@ -24,6 +24,7 @@ use std::marker::PhantomData;
 use eosin_weights::GgmlType;
 
 pub(crate) use activations::Rounded;
+use activations::{Aligned, SPAN, Span};
 
 use crate::dot;
 use crate::path::{BytePath, CpuPath};
@@ -94,18 +95,33 @@ pub(crate) struct PackedRows<'a> {
 /// Rows of activations as a type of weights takes them.
 pub(crate) struct Factor<'a> {
     x: &'a Rounded,
-    /// For every group what is taken off with its sum; nothing for a few rows. `[n_span, m, n_group]`
+    /// For many rows: for every group what is taken off with its sum. `[n_span, m, n_group]`
     below: Vec<f32>,
+    /// For a few rows, where the type's numbers come in pairs: those of `x` in their order. `[n_span, m, 256]`
+    pairs: Vec<Aligned<[i8; SPAN]>>,
 }
 
 impl<'a> Factor<'a> {
     /// Prepares activations once for all rows of a matrix.
     pub(crate) fn new(path: BytePath, kind: GgmlType, x: &'a Rounded) -> Self {
-        if x.n_row() <= rows::N_ROW {
-            return Self { x, below: Vec::new() };
-        }
         // SAFETY: the task asks for nothing.
-        Self { x, below: unsafe { task::run(path, Below { kind, x }) } }
+        unsafe { task::run(path, Preparation { kind, x }) }
+    }
+
+    /// A span of a row, numbers in the order in which a few rows are multiplied.
+    ///
+    /// # Safety
+    /// Both numbers are in range.
+    #[inline(always)]
+    unsafe fn span(&self, row: usize, span: usize) -> Span<'_> {
+        // SAFETY: see above; pairs are as many as numbers.
+        unsafe {
+            let own = self.x.span(row, span);
+            if self.pairs.is_empty() {
+                return own;
+            }
+            Span { numbers: &self.pairs.get_unchecked(span * self.x.n_row() + row).0, ..own }
+        }
     }
 }
 
@@ -119,7 +135,7 @@ impl<'a> Factor<'a> {
 /// Where bytes and rows disagree, and where [`serves`] denies.
 pub(crate) unsafe fn multiply(path: BytePath, weights: PackedRows<'_>, x: &Factor<'_>, target: Target) {
     let PackedRows { kind, bytes, row_bytes, .. } = weights;
-    let span_bytes = activations::SPAN / kind.block_len() * kind.block_bytes();
+    let span_bytes = SPAN / kind.block_len() * kind.block_bytes();
     let n_span = row_bytes.div_ceil(span_bytes);
     assert!(
         row_bytes > 0 && bytes.len().is_multiple_of(row_bytes) && n_span == x.x.n_span(),
@@ -129,23 +145,30 @@ pub(crate) unsafe fn multiply(path: BytePath, weights: PackedRows<'_>, x: &Facto
     unsafe { task::run(path, Products { weights, x, target }) }
 }
 
-/// What is taken off every group of the activations, with a type of weights.
-struct Below<'a> {
+/// Asks for what [`Factor::new`] does.
+struct Preparation<'a> {
     kind: GgmlType,
     x: &'a Rounded,
 }
 
-impl Below<'_> {
-    fn of_kind<V: Vectors, K: Kind>(&self) -> Vec<f32> {
-        self.x.group_sums(K::GROUP, kinds::zero::<V, K>().unwrap_or(1.0))
+impl<'a> Preparation<'a> {
+    fn of_kind<V: Vectors, K: Kind>(self) -> Factor<'a> {
+        let x = self.x;
+        let mut factor = Factor { x, below: Vec::new(), pairs: Vec::new() };
+        if x.n_row() > rows::N_ROW {
+            factor.below = x.group_sums(K::GROUP, kinds::zero::<V, K>().unwrap_or(1.0));
+        } else if V::IN_PAIRS && K::IN_PAIRS {
+            factor.pairs = x.pairs();
+        }
+        factor
     }
 }
 
-impl Task for Below<'_> {
-    type Output = Vec<f32>;
+impl<'a> Task for Preparation<'a> {
+    type Output = Factor<'a>;
 
     #[inline(always)]
-    unsafe fn run<V: Vectors>(self) -> Vec<f32> {
+    unsafe fn run<V: Vectors>(self) -> Factor<'a> {
         match self.kind {
             // Floats are rounded to signed bytes.
             GgmlType::Q8_0 | GgmlType::F32 | GgmlType::F16 | GgmlType::Bf16 => self.of_kind::<V, Q8>(),
@@ -262,7 +285,7 @@ unsafe fn of_kind<V: Vectors, K: Kind>(weights: PackedRows<'_>, x: &Factor<'_>, 
     // SAFETY: passed on to the caller.
     unsafe {
         if x.x.n_row() <= rows::N_ROW {
-            return rows::multiply::<V, K>(bytes, row_bytes, first, x.x, target);
+            return rows::multiply::<V, K>(bytes, row_bytes, first, x, target);
         }
         in_panels::<V, _>(&panel::Packed::<K> { bytes, row_bytes, kind: PhantomData }, first, x, target);
     }

@@ -19,6 +19,11 @@ const BLOCK: usize = 32;
 /// Spans that are worth handing to another thread.
 const N_PIECE: usize = 64;
 
+/// What begins on a line of the cache: a vector that lies across two takes twice as long to load.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(super) struct Aligned<T>(pub(super) T);
+
 /// Rows of activations in 8 bits; rows are padded with zeros to whole spans. All rows' first spans come first, then all
 /// second ones: a product takes the same span of several rows at once.
 #[derive(Debug)]
@@ -26,11 +31,11 @@ pub(crate) struct Rounded {
     n_row: usize,
     n_span: usize,
     /// `[n_span, n_row, 256]`.
-    numbers: Vec<i8>,
+    numbers: Vec<Aligned<[i8; SPAN]>>,
     /// `[n_span, n_row, 16]`: what a number stands for.
-    scales: Vec<f32>,
+    scales: Vec<Aligned<[f32; N_GROUP]>>,
     /// `[n_span, n_row, 16]`: scale · Σ numbers.
-    sums: Vec<f32>,
+    sums: Vec<Aligned<[f32; N_GROUP]>>,
 }
 
 /// A span of a row of activations.
@@ -52,23 +57,18 @@ impl Rounded {
     pub(crate) fn new(x: &[f32], n_col: usize) -> Self {
         assert!(n_col > 0 && x.len().is_multiple_of(n_col), "{} activations in rows of {n_col}", x.len());
         let (n_row, n_span) = (x.len() / n_col, n_col.div_ceil(SPAN));
-        let mut numbers = vec![0; n_row * n_span * SPAN];
-        let [mut scales, mut sums] = [(); 2].map(|()| vec![0.0; n_row * n_span * N_GROUP]);
+        let mut numbers = vec![Aligned([0; SPAN]); n_row * n_span];
+        let [mut scales, mut sums] = [(); 2].map(|()| vec![Aligned([0.0; N_GROUP]); n_row * n_span]);
+        let together = n_row.max(1);
         let parts = numbers
-            .par_chunks_mut(n_row.max(1) * SPAN)
-            .zip(
-                scales
-                    .par_chunks_mut(n_row.max(1) * N_GROUP)
-                    .zip(sums.par_chunks_mut(n_row.max(1) * N_GROUP)),
-            )
+            .par_chunks_mut(together)
+            .zip(scales.par_chunks_mut(together).zip(sums.par_chunks_mut(together)))
             .enumerate();
-        parts.with_min_len(N_PIECE.div_ceil(n_row.max(1))).for_each(|(span, (numbers, (scales, sums)))| {
+        parts.with_min_len(N_PIECE.div_ceil(together)).for_each(|(span, (numbers, (scales, sums)))| {
             let columns = span * SPAN..n_col.min((span + 1) * SPAN);
-            let outs = numbers
-                .chunks_exact_mut(SPAN)
-                .zip(scales.chunks_exact_mut(N_GROUP).zip(sums.chunks_exact_mut(N_GROUP)));
+            let outs = numbers.iter_mut().zip(scales.iter_mut().zip(sums));
             for (x, (numbers, (scales, sums))) in x.chunks_exact(n_col).zip(outs) {
-                round(&x[columns.clone()], numbers, scales, sums);
+                round(&x[columns.clone()], &mut numbers.0, &mut scales.0, &mut sums.0);
             }
         });
         Self { n_row, n_span, numbers, scales, sums }
@@ -92,16 +92,31 @@ impl Rounded {
         // SAFETY: see above.
         unsafe {
             Span {
-                numbers: self.numbers.as_chunks().0.get_unchecked(place),
-                scales: self.scales.as_chunks().0.get_unchecked(place),
-                sums: self.sums.as_chunks().0.get_unchecked(place),
+                numbers: &self.numbers.get_unchecked(place).0,
+                scales: &self.scales.get_unchecked(place).0,
+                sums: &self.sums.get_unchecked(place).0,
             }
         }
     }
 
+    /// Numbers in the order of [`super::vectors::Vectors::IN_PAIRS`]: of every span the first halves of its even blocks,
+    /// their second halves, then both of its odd blocks. `[n_span, n_row, 256]`
+    pub(super) fn pairs(&self) -> Vec<Aligned<[i8; SPAN]>> {
+        let pairs = |span: &Aligned<[i8; SPAN]>| {
+            let halves = span.0.as_chunks::<GROUP>().0;
+            let mut pairs = Aligned([0; SPAN]);
+            for (idx, half) in pairs.0.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+                *half = halves[idx / 4 + idx % 4 * 4];
+            }
+            pairs
+        };
+        self.numbers.iter().map(pairs).collect()
+    }
+
     /// Sums of groups of 16 or 32 activations times `factor`: `[n_span, n_row, n_group]`.
     pub(super) fn group_sums(&self, group: usize, factor: f32) -> Vec<f32> {
-        self.sums.chunks_exact(group / GROUP).map(|sums| factor * sums.iter().sum::<f32>()).collect()
+        let groups = self.sums.iter().flat_map(|sums| sums.0.chunks_exact(group / GROUP));
+        groups.map(|sums| factor * sums.iter().sum::<f32>()).collect()
     }
 }
 

@@ -14,6 +14,8 @@ pub(super) trait Kind: Copy {
     const GROUP: usize;
     /// Whether numbers take all eight bits.
     const WIDE: bool;
+    /// Whether numbers can be read in pairs where [`Vectors::IN_PAIRS`].
+    const IN_PAIRS: bool;
     /// What is taken off every number of narrow types; the offset is as many scales. `None` where groups have offsets
     /// of their own.
     const ZERO: Option<f32>;
@@ -23,6 +25,12 @@ pub(super) trait Kind: Copy {
     /// # Safety
     /// `span` has [`Self::BYTES`], and the caller is compiled for the instructions of `V`.
     unsafe fn numbers<V: Vectors>(span: *const u8, chunk: usize) -> V::Bytes;
+
+    /// Numbers of a span in the order of [`Vectors::IN_PAIRS`].
+    ///
+    /// # Safety
+    /// As [`Self::numbers`].
+    unsafe fn pairs<V: Vectors>(span: *const u8) -> [V::Bytes; 4];
 
     /// Scales and offsets of a span.
     ///
@@ -52,12 +60,18 @@ impl Kind for Q8 {
     const BYTES: usize = 8 * 34;
     const GROUP: usize = 32;
     const WIDE: bool = true;
+    const IN_PAIRS: bool = false;
     const ZERO: Option<f32> = None;
 
     #[inline(always)]
     unsafe fn numbers<V: Vectors>(span: *const u8, chunk: usize) -> V::Bytes {
         // SAFETY: passed on to the caller, here and below.
         unsafe { V::wide(V::q8_0(span, chunk)) }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs<V: Vectors>(_: *const u8) -> [V::Bytes; 4] {
+        unreachable!("numbers that lie in order")
     }
 
     #[inline(always)]
@@ -78,12 +92,19 @@ impl Kind for Q4 {
     const BYTES: usize = 8 * 18;
     const GROUP: usize = 32;
     const WIDE: bool = false;
+    const IN_PAIRS: bool = true;
     const ZERO: Option<f32> = Some(8.0);
 
     #[inline(always)]
     unsafe fn numbers<V: Vectors>(span: *const u8, chunk: usize) -> V::Bytes {
         // SAFETY: as above.
         unsafe { V::q4_0(span, chunk) }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs<V: Vectors>(span: *const u8) -> [V::Bytes; 4] {
+        // SAFETY: as above.
+        unsafe { V::q4_0_pairs(span) }
     }
 
     #[inline(always)]
@@ -121,12 +142,19 @@ impl Kind for Q4K {
     const BYTES: usize = 144;
     const GROUP: usize = 32;
     const WIDE: bool = false;
+    const IN_PAIRS: bool = true;
     const ZERO: Option<f32> = None;
 
     #[inline(always)]
     unsafe fn numbers<V: Vectors>(span: *const u8, chunk: usize) -> V::Bytes {
         // SAFETY: as above.
         unsafe { V::q4_k(span, chunk) }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs<V: Vectors>(span: *const u8) -> [V::Bytes; 4] {
+        // SAFETY: as above.
+        unsafe { V::q4_k_pairs(span) }
     }
 
     #[inline(always)]
@@ -144,12 +172,19 @@ impl Kind for Q5K {
     const BYTES: usize = 176;
     const GROUP: usize = 32;
     const WIDE: bool = false;
+    const IN_PAIRS: bool = true;
     const ZERO: Option<f32> = None;
 
     #[inline(always)]
     unsafe fn numbers<V: Vectors>(span: *const u8, chunk: usize) -> V::Bytes {
         // SAFETY: as above.
         unsafe { V::q5_k(span, chunk) }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs<V: Vectors>(span: *const u8) -> [V::Bytes; 4] {
+        // SAFETY: as above.
+        unsafe { V::q5_k_pairs(span) }
     }
 
     #[inline(always)]
@@ -167,12 +202,18 @@ impl Kind for Q6K {
     const BYTES: usize = 210;
     const GROUP: usize = 16;
     const WIDE: bool = false;
+    const IN_PAIRS: bool = false;
     const ZERO: Option<f32> = Some(32.0);
 
     #[inline(always)]
     unsafe fn numbers<V: Vectors>(span: *const u8, chunk: usize) -> V::Bytes {
         // SAFETY: as above.
         unsafe { V::q6_k(span, chunk) }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs<V: Vectors>(_: *const u8) -> [V::Bytes; 4] {
+        unreachable!("numbers that lie in order")
     }
 
     #[inline(always)]

@@ -7,9 +7,9 @@
 
 use std::marker::PhantomData;
 
-use super::activations::{Rounded, SPAN};
+use super::activations::{Aligned, Rounded, SPAN};
 use super::kinds::{Kind, Q8, zero};
-use super::rows::MOST_BYTES;
+use super::rows::{MOST_BYTES, fetch};
 use super::vectors::{N_GROUP, Vectors};
 use super::{Factor, Target};
 
@@ -22,11 +22,11 @@ const MOST_ROWS: usize = 16;
 #[derive(Default)]
 pub(super) struct Panels {
     /// `[n_panel, n_span, 64, n_row, 4]`.
-    numbers: Vec<u8>,
+    numbers: Vec<Aligned<[u8; SPAN]>>,
     /// `[n_panel, n_span, n_group, n_row]`.
-    scales: Vec<f32>,
+    scales: Vec<Aligned<[f32; N_GROUP]>>,
     /// The same, where groups have offsets of their own.
-    offsets: Vec<f32>,
+    offsets: Vec<Aligned<[f32; N_GROUP]>>,
 }
 
 /// Packed rows of a panel.
@@ -54,8 +54,9 @@ pub(super) trait Source {
     unsafe fn read<V: Vectors>(&self, row: usize, span: usize, unpacked: &mut Unpacked);
 }
 
-/// A span, unpacked.
+/// A span, unpacked; as [`Aligned`].
 #[derive(Clone, Copy)]
+#[repr(C, align(64))]
 pub(super) struct Unpacked {
     numbers: [u8; SPAN],
     scales: [f32; N_GROUP],
@@ -84,15 +85,18 @@ impl<K: Kind> Source for Packed<'_, K> {
     #[inline(always)]
     unsafe fn read<V: Vectors>(&self, row: usize, span: usize, unpacked: &mut Unpacked) {
         let bytes = &self.bytes[row * self.row_bytes + span * K::BYTES..(row + 1) * self.row_bytes];
-        let mut padded = [0_u8; MOST_BYTES];
+        let mut padded;
         let source = if bytes.len() >= K::BYTES {
             bytes.as_ptr()
         } else {
+            padded = [0_u8; MOST_BYTES];
             padded[..bytes.len()].copy_from_slice(bytes);
             padded.as_ptr()
         };
         // SAFETY: passed on to the caller; the source is a whole span.
         unsafe {
+            // The same place of the next panel, which lies far enough ahead.
+            fetch::<V>(bytes.as_ptr().wrapping_add(panel_rows::<V>() * self.row_bytes), K::BYTES);
             let [scale, offset] = K::factors::<V>(source);
             V::store_groups(scale, &mut unpacked.scales);
             V::store_groups(offset, &mut unpacked.offsets);
@@ -145,7 +149,7 @@ pub(super) unsafe fn multiply<V: Vectors, S: Source>(
     panels: &mut Panels,
 ) {
     let n_row = const { panel_rows::<V>() };
-    let Factor { x, below } = factor;
+    let Factor { x, below, .. } = factor;
     let n_span = x.n_span();
     let n_panel = (N_BYTE / (n_span * SPAN * n_row)).max(1);
     for start_row in (0..weights.n_row()).step_by(n_panel * n_row) {
@@ -186,10 +190,12 @@ impl Panels {
         let (n_row, n_group) = (const { panel_rows::<V>() }, n_group::<S::Kind>());
         let n_panel = n.div_ceil(n_row);
         let has_offsets = zero::<V, S::Kind>().is_none();
-        self.numbers.resize(n_panel * n_span * SPAN * n_row, 0);
-        self.scales.resize(n_panel * n_span * n_group * n_row, 0.0);
+        // What a place takes, in spans and in as many floats as a span has groups.
+        let n_scale = n_group * n_row / N_GROUP;
+        self.numbers.resize(n_panel * n_span * n_row, Aligned([0; SPAN]));
+        self.scales.resize(n_panel * n_span * n_scale, Aligned([0.0; N_GROUP]));
         if has_offsets {
-            self.offsets.resize(n_panel * n_span * n_group * n_row, 0.0);
+            self.offsets.resize(n_panel * n_span * n_scale, Aligned([0.0; N_GROUP]));
         }
         let mut unpacked = [Unpacked::ZERO; MOST_ROWS];
         for place in 0..n_panel * n_span {
@@ -203,21 +209,51 @@ impl Panels {
                     *unpacked = Unpacked::ZERO;
                 }
             }
-            let numbers = &mut self.numbers[place * SPAN * n_row..][..SPAN * n_row];
-            for (four, numbers) in numbers.chunks_exact_mut(4 * n_row).enumerate() {
-                for (row, numbers) in numbers.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                    numbers.copy_from_slice(&unpacked[row].numbers[4 * four..][..4]);
+            let first = unpacked.as_ptr();
+            // SAFETY: passed on to the caller; there are `n_row` rows, and a place has room for what they hold.
+            unsafe {
+                let numbers = self.numbers[place * n_row..][..n_row].as_mut_ptr().cast();
+                V::interleave((&raw const (*first).numbers).cast(), size_of::<Unpacked>(), SPAN, numbers);
+                let scales = &mut self.scales[place * n_scale..][..n_scale];
+                side_by_side::<V>(&raw const (*first).scales, n_group, scales);
+                if has_offsets {
+                    let offsets = &mut self.offsets[place * n_scale..][..n_scale];
+                    side_by_side::<V>(&raw const (*first).offsets, n_group, offsets);
                 }
             }
-            for group in 0..n_group {
-                let (at, within) = ((place * n_group + group) * n_row, group * S::Kind::GROUP / 16);
-                for (row, unpacked) in unpacked[..n_row].iter().enumerate() {
-                    self.scales[at + row] = unpacked.scales[within];
-                    if has_offsets {
-                        self.offsets[at + row] = unpacked.offsets[within];
-                    }
-                }
-            }
+        }
+    }
+}
+
+/// Scales or offsets of the rows of a place side by side, once for each group that has its own.
+///
+/// # Safety
+/// As [`multiply`]; the first of as many [`Unpacked`] as a panel has rows; `target` holds `n_group` for each.
+#[inline(always)]
+unsafe fn side_by_side<V: Vectors>(
+    first: *const [f32; N_GROUP],
+    n_group: usize,
+    target: &mut [Aligned<[f32; N_GROUP]>],
+) {
+    let n_row = const { panel_rows::<V>() };
+    let mut all = [Aligned([0.0_f32; N_GROUP]); MOST_ROWS];
+    // SAFETY: passed on to the caller.
+    unsafe {
+        V::interleave(
+            first.cast(),
+            size_of::<Unpacked>(),
+            size_of::<[f32; N_GROUP]>(),
+            all.as_mut_ptr().cast(),
+        );
+    }
+    // Groups of 32 elements share what two groups of 16 have.
+    let step = N_GROUP / n_group;
+    for group in 0..n_group {
+        // SAFETY: both hold as many rows of floats, `target` as the caller says.
+        unsafe {
+            let from = all.as_ptr().cast::<f32>().add(group * step * n_row);
+            let to = target.as_mut_ptr().cast::<f32>().add(group * n_row);
+            V::store_floats(V::load_floats(from), to);
         }
     }
 }
@@ -282,7 +318,7 @@ impl Tile<'_> {
                     *x = self.x.span(self.start + idx, span);
                 }
                 let below = self.below.as_ptr().add((span * self.x.n_row() + self.start) * n_group);
-                let mut numbers = self.panels.numbers.as_ptr().add(place * SPAN * n_row);
+                let mut numbers = self.panels.numbers.as_ptr().cast::<u8>().add(place * SPAN * n_row);
                 for group in 0..n_group {
                     let mut sums = [V::zero(); M];
                     let mut four = 0;
@@ -297,7 +333,7 @@ impl Tile<'_> {
                         four += 1;
                     }
                     let at = place * n_group + group;
-                    let scale = V::load_floats(self.panels.scales.as_ptr().add(at * n_row));
+                    let scale = V::load_floats(self.panels.scales.as_ptr().cast::<f32>().add(at * n_row));
                     for idx in 0..M {
                         let below = *below.add(idx * n_group + group);
                         let own = V::splat(x[idx].scales[group * K::GROUP / 16]);
@@ -306,7 +342,8 @@ impl Tile<'_> {
                             let product = V::product_less(sum, own, V::splat(below));
                             totals[idx] = V::add_product(totals[idx], product, scale);
                         } else {
-                            let offset = V::load_floats(self.panels.offsets.as_ptr().add(at * n_row));
+                            let offset =
+                                V::load_floats(self.panels.offsets.as_ptr().cast::<f32>().add(at * n_row));
                             totals[idx] = V::add_product(totals[idx], V::multiply(sum, own), scale);
                             totals[idx] = V::take_product(totals[idx], offset, V::splat(below));
                         }

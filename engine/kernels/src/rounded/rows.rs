@@ -4,16 +4,18 @@
 //! waits for it or eight. Every row of activations is summed in the same order however many there are, so that what
 //! is computed together equals what is computed one by one, bit for bit.
 
-use super::Target;
-use super::activations::{Rounded, SPAN, Span};
+use super::activations::{SPAN, Span};
 use super::kinds::Kind;
 use super::vectors::Vectors;
+use super::{Factor, Target};
 
 /// Most rows of activations that are multiplied at once.
 pub(super) const N_ROW: usize = 8;
 
+/// Places of a matrix that are read at once.
+const N_STREAM: usize = 4;
 /// How far ahead weights are fetched, in bytes: a page, since processors do not look beyond the one that they read.
-const AHEAD: usize = 4096;
+const AHEAD: usize = 2048;
 /// Bytes of a line of the cache.
 const LINE: usize = 64;
 
@@ -26,11 +28,11 @@ pub(super) unsafe fn multiply<V: Vectors, K: Kind>(
     weights: &[u8],
     row_bytes: usize,
     first: usize,
-    x: &Rounded,
+    x: &Factor<'_>,
     target: Target,
 ) {
-    for start in (0..x.n_row()).step_by(N_ROW) {
-        let n = N_ROW.min(x.n_row() - start);
+    for start in (0..x.x.n_row()).step_by(N_ROW) {
+        let n = N_ROW.min(x.x.n_row() - start);
         // SAFETY: passed on to the caller.
         unsafe {
             match n {
@@ -52,31 +54,83 @@ unsafe fn some<V: Vectors, K: Kind, const M: usize>(
     weights: &[u8],
     row_bytes: usize,
     first: usize,
-    x: &Rounded,
+    x: &Factor<'_>,
+    start: usize,
+    target: Target,
+) {
+    let n_row = weights.len() / row_bytes;
+    let n_together = n_row / N_STREAM;
+    // SAFETY: passed on to the caller; rows lie within the weights.
+    unsafe {
+        if M <= 2 {
+            for row in 0..n_together {
+                let rows: [usize; N_STREAM] = std::array::from_fn(|stream| stream * n_together + row);
+                products::<V, K, M, N_STREAM>(weights, row_bytes, first, rows, x, start, target);
+            }
+        }
+        let done = if M <= 2 { N_STREAM * n_together } else { 0 };
+        for row in done..n_row {
+            products::<V, K, M, 1>(weights, row_bytes, first, [row], x, start, target);
+        }
+    }
+}
+
+/// The products of some packed rows, side by side.
+///
+/// # Safety
+/// As [`multiply`]; the rows exist.
+#[inline(always)]
+unsafe fn products<V: Vectors, K: Kind, const M: usize, const R: usize>(
+    weights: &[u8],
+    row_bytes: usize,
+    first: usize,
+    rows: [usize; R],
+    x: &Factor<'_>,
     start: usize,
     target: Target,
 ) {
     let n_whole = row_bytes / K::BYTES;
     let rest = row_bytes % K::BYTES;
-    for (idx, row) in weights.chunks_exact(row_bytes).enumerate() {
-        // SAFETY: passed on to the caller; spans lie within the row.
-        unsafe {
-            let mut totals = [V::splat(0.0); M];
-            for span in 0..n_whole {
-                for line in (0..K::BYTES).step_by(LINE) {
-                    V::fetch(row.as_ptr().wrapping_add(span * K::BYTES + AHEAD + line));
-                }
-                add::<V, K, M>(row.as_ptr().add(span * K::BYTES), spans(x, start, span), &mut totals);
-            }
-            if rest > 0 {
-                let mut padded = [0_u8; MOST_BYTES];
-                padded[..rest].copy_from_slice(&row[n_whole * K::BYTES..]);
-                add::<V, K, M>(padded.as_ptr(), spans(x, start, n_whole), &mut totals);
-            }
-            for (offset, total) in totals.into_iter().enumerate().take(x.n_row() - start) {
-                target.write(start + offset, first + idx, V::sum(total));
+    // SAFETY: passed on to the caller; spans lie within their rows.
+    unsafe {
+        let bytes = rows.map(|row| weights.as_ptr().add(row * row_bytes));
+        let mut totals = [[V::splat(0.0); M]; R];
+        for span in 0..n_whole {
+            let x = spans(x, start, span);
+            for stream in 0..R {
+                fetch::<V>(bytes[stream].wrapping_add(span * K::BYTES + AHEAD), K::BYTES);
+                add::<V, K, M>(bytes[stream].add(span * K::BYTES), x, &mut totals[stream]);
             }
         }
+        if rest > 0 {
+            let x = spans(x, start, n_whole);
+            for stream in 0..R {
+                let mut padded = [0_u8; MOST_BYTES];
+                std::ptr::copy_nonoverlapping(
+                    bytes[stream].add(n_whole * K::BYTES),
+                    padded.as_mut_ptr(),
+                    rest,
+                );
+                add::<V, K, M>(padded.as_ptr(), x, &mut totals[stream]);
+            }
+        }
+        for (row, totals) in rows.into_iter().zip(totals) {
+            for (offset, total) in totals.into_iter().enumerate().take(x.x.n_row() - start) {
+                target.write(start + offset, first + row, V::sum(total));
+            }
+        }
+    }
+}
+
+/// Has some bytes fetched that are soon asked for.
+///
+/// # Safety
+/// The caller is compiled for the instructions of `V`; any address will do.
+#[inline(always)]
+pub(super) unsafe fn fetch<V: Vectors>(source: *const u8, n_byte: usize) {
+    for line in (0..n_byte).step_by(LINE) {
+        // SAFETY: passed on to the caller.
+        unsafe { V::fetch(source.wrapping_add(line)) }
     }
 }
 
@@ -85,12 +139,12 @@ unsafe fn some<V: Vectors, K: Kind, const M: usize>(
 /// # Safety
 /// The span exists.
 #[inline(always)]
-unsafe fn spans<const M: usize>(x: &Rounded, start: usize, span: usize) -> [Span<'_>; M] {
+unsafe fn spans<'a, const M: usize>(x: &'a Factor<'_>, start: usize, span: usize) -> [Span<'a>; M] {
     // SAFETY: see above; rows are kept in range.
     unsafe {
         let mut spans = [x.span(start, span); M];
         for (idx, own) in spans.iter_mut().enumerate() {
-            *own = x.span((start + idx).min(x.n_row() - 1), span);
+            *own = x.span((start + idx).min(x.x.n_row() - 1), span);
         }
         spans
     }
@@ -100,6 +154,8 @@ unsafe fn spans<const M: usize>(x: &Rounded, start: usize, span: usize) -> [Span
 pub(super) const MOST_BYTES: usize = 272;
 
 /// Adds the products of one span.
+///
+/// A span is summed by itself first: adding to the total is then the only step that waits for the span before.
 ///
 /// # Safety
 /// As [`multiply`]; `bytes` are a whole span.
@@ -111,18 +167,82 @@ unsafe fn add<V: Vectors, K: Kind, const M: usize>(
 ) {
     // SAFETY: passed on to the caller.
     unsafe {
-        let [scale, offset] = K::factors::<V>(bytes);
-        let mut scales = [scale; M];
-        // A span is summed by itself first: adding to the total is then the only step that waits for the span before.
-        let mut parts = [V::splat(0.0); M];
+        let factors = K::factors::<V>(bytes);
+        if V::IN_PAIRS && K::IN_PAIRS {
+            add_pairs::<V, K, M>(bytes, factors, x, totals);
+        } else {
+            add_chunks::<V, K, M>(bytes, factors, x, totals);
+        }
+    }
+}
+
+/// What a span of weights is scaled by with a row's, and the sum that offsets come to.
+///
+/// # Safety
+/// As [`add`].
+#[inline(always)]
+unsafe fn begin<V: Vectors>([scale, offset]: [V::Groups; 2], x: Span<'_>) -> (V::Groups, V::Floats) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let part = V::take_groups(V::splat(0.0), offset, V::load_groups(x.sums));
+        (V::product(scale, V::load_groups(x.scales)), part)
+    }
+}
+
+/// [`add`] of numbers in pairs.
+///
+/// # Safety
+/// As [`add`].
+#[inline(always)]
+unsafe fn add_pairs<V: Vectors, K: Kind, const M: usize>(
+    bytes: *const u8,
+    factors: [V::Groups; 2],
+    x: [Span<'_>; M],
+    totals: &mut [V::Floats; M],
+) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let [even_first, even_second, odd_first, odd_second] = K::pairs::<V>(bytes);
+        for (x, total) in x.into_iter().zip(totals) {
+            let (scales, part) = begin::<V>(factors, x);
+            let [even_scales, odd_scales] = V::spread_pairs(scales);
+            let x = x.numbers.as_ptr().cast::<u8>();
+            let even = V::dot(V::zero(), even_first, V::load(x));
+            let even = V::dot(even, even_second, V::load(x.add(V::N_BYTE)));
+            let odd = V::dot(V::zero(), odd_first, V::load(x.add(2 * V::N_BYTE)));
+            let odd = V::dot(odd, odd_second, V::load(x.add(3 * V::N_BYTE)));
+            let part = V::add_product(part, V::floats(even), even_scales);
+            *total = V::add(*total, V::add_product(part, V::floats(odd), odd_scales));
+        }
+    }
+}
+
+/// [`add`] of numbers in order.
+///
+/// # Safety
+/// As [`add`].
+#[inline(always)]
+unsafe fn add_chunks<V: Vectors, K: Kind, const M: usize>(
+    bytes: *const u8,
+    factors: [V::Groups; 2],
+    x: [Span<'_>; M],
+    totals: &mut [V::Floats; M],
+) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let (mut scales, mut parts) = ([factors[0]; M], [V::splat(0.0); M]);
         for idx in 0..M {
-            scales[idx] = V::product(scale, V::load_groups(x[idx].scales));
-            parts[idx] = V::take_groups(parts[idx], offset, V::load_groups(x[idx].sums));
+            (scales[idx], parts[idx]) = begin::<V>(factors, x[idx]);
         }
         // Written out: what is not unrolled keeps its sums in memory.
         macro_rules! chunks {
             ($($chunk:literal)*) => {
-                $(add_chunk::<V, K, M, $chunk>(bytes, x, &scales, &mut parts);)*
+                $(
+                    let numbers = K::numbers::<V>(bytes, $chunk);
+                    for idx in 0..M {
+                        parts[idx] = add_chunk::<V, K, $chunk>(numbers, x[idx], scales[idx], parts[idx]);
+                    }
+                )*
             };
         }
         chunks!(0 1 2 3);
@@ -140,20 +260,16 @@ unsafe fn add<V: Vectors, K: Kind, const M: usize>(
 /// # Safety
 /// As [`add`].
 #[inline(always)]
-unsafe fn add_chunk<V: Vectors, K: Kind, const M: usize, const CHUNK: usize>(
-    bytes: *const u8,
-    x: [Span<'_>; M],
-    scales: &[V::Groups; M],
-    parts: &mut [V::Floats; M],
-) {
+unsafe fn add_chunk<V: Vectors, K: Kind, const CHUNK: usize>(
+    numbers: V::Bytes,
+    x: Span<'_>,
+    scales: V::Groups,
+    part: V::Floats,
+) -> V::Floats {
     // SAFETY: passed on to the caller.
     unsafe {
-        let numbers = K::numbers::<V>(bytes, CHUNK);
-        for idx in 0..M {
-            let x = V::load(x[idx].numbers.as_ptr().cast::<u8>().add(CHUNK * V::N_BYTE));
-            let sums =
-                if K::WIDE { V::dot_wide(V::zero(), numbers, x) } else { V::dot(V::zero(), numbers, x) };
-            parts[idx] = V::add_product(parts[idx], V::floats(sums), V::spread(scales[idx], CHUNK));
-        }
+        let x = V::load(x.numbers.as_ptr().cast::<u8>().add(CHUNK * V::N_BYTE));
+        let sums = if K::WIDE { V::dot_wide(V::zero(), numbers, x) } else { V::dot(V::zero(), numbers, x) };
+        V::add_product(part, V::floats(sums), V::spread(scales, CHUNK))
     }
 }

@@ -19,6 +19,10 @@ pub(super) trait Vectors: Copy {
     const WIDE_ZERO: f32;
     /// Rows of activations that a tile of many holds in registers.
     const TILE: usize;
+    /// Whether four-bit numbers of a span come apart faster in pairs of blocks: the first halves of its even blocks
+    /// in one vector, their second halves in the next, then those of its odd blocks. Sums of both halves are then
+    /// scaled together.
+    const IN_PAIRS: bool = false;
 
     /// Bytes side by side.
     type Bytes: Copy;
@@ -56,6 +60,22 @@ pub(super) trait Vectors: Copy {
     unsafe fn product_less(a: Self::Floats, b: Self::Floats, less: Self::Floats) -> Self::Floats;
     unsafe fn sum(floats: Self::Floats) -> f32;
 
+    /// Lays rows, which begin `stride` apart, side by side: four bytes of each, as many rows as a vector has floats,
+    /// then the next four. `n_byte` of each row, a multiple of [`Self::N_BYTE`].
+    #[inline(always)]
+    unsafe fn interleave(rows: *const u8, stride: usize, n_byte: usize, target: *mut u8) {
+        let n_row = Self::N_BYTE / 4;
+        for four in 0..n_byte / 4 {
+            for row in 0..n_row {
+                // SAFETY: callers have as many bytes in each row, and room for all of them.
+                unsafe {
+                    let bytes = rows.add(row * stride + 4 * four).cast::<[u8; 4]>().read();
+                    target.add(4 * (four * n_row + row)).cast::<[u8; 4]>().write(bytes);
+                }
+            }
+        }
+    }
+
     /// Has the line of memory fetched that is asked for soon; any address will do.
     #[inline(always)]
     unsafe fn fetch(_: *const u8) {}
@@ -83,7 +103,24 @@ pub(super) trait Vectors: Copy {
     unsafe fn q4_k(span: *const u8, chunk: usize) -> Self::Bytes;
     unsafe fn q5_k(span: *const u8, chunk: usize) -> Self::Bytes;
     unsafe fn q6_k(span: *const u8, chunk: usize) -> Self::Bytes;
+
+    /// The numbers of a span where they come [in pairs](Self::IN_PAIRS).
+    unsafe fn q4_0_pairs(_: *const u8) -> [Self::Bytes; 4] {
+        unreachable!("{NO_PAIRS}")
+    }
+    unsafe fn q4_k_pairs(_: *const u8) -> [Self::Bytes; 4] {
+        unreachable!("{NO_PAIRS}")
+    }
+    unsafe fn q5_k_pairs(_: *const u8) -> [Self::Bytes; 4] {
+        unreachable!("{NO_PAIRS}")
+    }
+    /// Each group's float in the places of its elements, for the even blocks and for the odd.
+    unsafe fn spread_pairs(_: Self::Groups) -> [Self::Floats; 2] {
+        unreachable!("{NO_PAIRS}")
+    }
 }
+
+const NO_PAIRS: &str = "vectors that read numbers in order";
 
 /// Arrays: the meaning of all steps.
 #[derive(Clone, Copy)]

@@ -166,6 +166,44 @@ macro_rules! vectors_256 {
             }
 
             #[inline(always)]
+            unsafe fn interleave(rows: *const u8, stride: usize, n_byte: usize, target: *mut u8) {
+                for start in (0..n_byte).step_by(32) {
+                    // SAFETY: see `load`.
+                    unsafe {
+                        let mut eight = [_mm256_setzero_si256(); 8];
+                        for (row, eight) in eight.iter_mut().enumerate() {
+                            *eight = _mm256_loadu_si256(rows.add(row * stride + start).cast());
+                        }
+                        let mut twos = eight;
+                        for pair in 0..4 {
+                            let (a, b) = (eight[2 * pair], eight[2 * pair + 1]);
+                            twos[2 * pair] = _mm256_unpacklo_epi32(a, b);
+                            twos[2 * pair + 1] = _mm256_unpackhi_epi32(a, b);
+                        }
+                        // Of four rows the numbers i and i + 4.
+                        let mut fours = twos;
+                        for half in 0..2 {
+                            for which in 0..2 {
+                                let (a, b) = (twos[4 * half + which], twos[4 * half + 2 + which]);
+                                fours[4 * half + 2 * which] = _mm256_unpacklo_epi64(a, b);
+                                fours[4 * half + 2 * which + 1] = _mm256_unpackhi_epi64(a, b);
+                            }
+                        }
+                        let target = target.add(8 * start);
+                        for four in 0..4 {
+                            let (a, b) = (fours[four], fours[four + 4]);
+                            let (low, high) = (
+                                _mm256_permute2x128_si256::<0x20>(a, b),
+                                _mm256_permute2x128_si256::<0x31>(a, b),
+                            );
+                            _mm256_storeu_si256(target.add(32 * four).cast(), low);
+                            _mm256_storeu_si256(target.add(32 * (four + 4)).cast(), high);
+                        }
+                    }
+                }
+            }
+
+            #[inline(always)]
             unsafe fn fetch(source: *const u8) {
                 // SAFETY: see `load`; nothing is read.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(source.cast()) }
@@ -365,10 +403,55 @@ unsafe fn nibbles_512(source: *const u8) -> __m512i {
     }
 }
 
+/// The lower four bits of 64 bytes, and the upper.
+#[inline(always)]
+unsafe fn nibbles(both: __m512i) -> [__m512i; 2] {
+    // SAFETY: the caller is compiled for AVX-512.
+    unsafe {
+        let low = _mm512_set1_epi8(15);
+        [_mm512_and_si512(both, low), _mm512_and_si512(_mm512_srli_epi16::<4>(both), low)]
+    }
+}
+
+/// Numbers of a span in pairs, from 128 bytes whose lower bits are an even block in every 32 and their upper an odd.
+#[inline(always)]
+unsafe fn pairs_of_nibbles(source: *const u8) -> [__m512i; 4] {
+    // SAFETY: the caller is compiled for AVX-512 and has as many bytes.
+    unsafe {
+        let (low, high) = (_mm512_loadu_si512(source.cast()), _mm512_loadu_si512(source.add(64).cast()));
+        let [even_first, odd_first] = nibbles(_mm512_shuffle_i64x2::<0b10_00_10_00>(low, high));
+        let [even_second, odd_second] = nibbles(_mm512_shuffle_i64x2::<0b11_01_11_01>(low, high));
+        [even_first, even_second, odd_first, odd_second]
+    }
+}
+
+/// Four times eight numbers from each start on.
+const fn eights(starts: [i16; 4]) -> [i16; 32] {
+    let mut numbers = [0; 32];
+    let mut idx = 0;
+    while idx < 32 {
+        numbers[idx] = starts[idx / 8] + (idx % 8) as i16;
+        idx += 1;
+    }
+    numbers
+}
+
+/// Sixteen bytes of a bit, sixteen of the bit after the next, and so on.
+const fn bits_of_blocks(first: u64) -> [u64; 8] {
+    let mut bits = [0; 8];
+    let mut idx = 0;
+    while idx < 8 {
+        bits[idx] = (first << (idx / 2 * 2)) * 0x0101_0101_0101_0101;
+        idx += 1;
+    }
+    bits
+}
+
 impl Vectors for Avx512 {
     const N_BYTE: usize = 64;
     const WIDE_ZERO: f32 = 128.0;
     const TILE: usize = 12;
+    const IN_PAIRS: bool = true;
 
     type Bytes = __m512i;
     type Sums = __m512i;
@@ -475,6 +558,49 @@ impl Vectors for Avx512 {
     unsafe fn sum(floats: __m512) -> f32 {
         // SAFETY: see `load`.
         unsafe { _mm512_reduce_add_ps(floats) }
+    }
+
+    #[inline(always)]
+    unsafe fn interleave(rows: *const u8, stride: usize, n_byte: usize, target: *mut u8) {
+        for start in (0..n_byte).step_by(64) {
+            // SAFETY: see `load`.
+            unsafe {
+                let mut rows_16 = [_mm512_setzero_si512(); 16];
+                for (row, own) in rows_16.iter_mut().enumerate() {
+                    *own = _mm512_loadu_si512(rows.add(row * stride + start).cast());
+                }
+                let mut twos = rows_16;
+                for pair in 0..8 {
+                    let (a, b) = (rows_16[2 * pair], rows_16[2 * pair + 1]);
+                    twos[2 * pair] = _mm512_unpacklo_epi32(a, b);
+                    twos[2 * pair + 1] = _mm512_unpackhi_epi32(a, b);
+                }
+                // Of four rows, the numbers i, i + 4, i + 8 and i + 12.
+                let mut fours = twos;
+                for quarter in 0..4 {
+                    for which in 0..2 {
+                        let (a, b) = (twos[4 * quarter + which], twos[4 * quarter + 2 + which]);
+                        fours[4 * quarter + 2 * which] = _mm512_unpacklo_epi64(a, b);
+                        fours[4 * quarter + 2 * which + 1] = _mm512_unpackhi_epi64(a, b);
+                    }
+                }
+                let target = target.add(16 * start);
+                for idx in 0..4 {
+                    let (a, b, c, d) = (fours[idx], fours[idx + 4], fours[idx + 8], fours[idx + 12]);
+                    // Of eight rows, the numbers i and i + 8, and those four further.
+                    let (first, second) =
+                        (_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xdd>(a, b));
+                    let (third, fourth) =
+                        (_mm512_shuffle_i32x4::<0x88>(c, d), _mm512_shuffle_i32x4::<0xdd>(c, d));
+                    // Of all rows.
+                    let target = target.add(64 * idx);
+                    _mm512_storeu_si512(target.cast(), _mm512_shuffle_i32x4::<0x88>(first, third));
+                    _mm512_storeu_si512(target.add(256).cast(), _mm512_shuffle_i32x4::<0x88>(second, fourth));
+                    _mm512_storeu_si512(target.add(512).cast(), _mm512_shuffle_i32x4::<0xdd>(first, third));
+                    _mm512_storeu_si512(target.add(768).cast(), _mm512_shuffle_i32x4::<0xdd>(second, fourth));
+                }
+            }
+        }
     }
 
     #[inline(always)]
@@ -628,6 +754,57 @@ impl Vectors for Avx512 {
                 _mm512_srlv_epi16(tops, joined(_mm256_setzero_si256(), _mm256_set1_epi16(2)))
             };
             _mm512_or_si512(low, _mm512_and_si512(tops, _mm512_set1_epi8(0x30)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn q4_0_pairs(span: *const u8) -> [__m512i; 4] {
+        // Words of the blocks 0, 2, 4 and 6, and of 1, 3, 5 and 7 from the eighth word on.
+        const EVEN: [i16; 32] = eights([1, 19, 37, 55]);
+        const ODD: [i16; 32] = eights([2, 20, 38, 56]);
+        // SAFETY: see `load`; a span has 144 bytes.
+        unsafe {
+            let (low, high) = (_mm512_loadu_si512(span.cast()), _mm512_loadu_si512(span.add(64).cast()));
+            let even = _mm512_permutex2var_epi16(low, _mm512_loadu_si512(EVEN.as_ptr().cast()), high);
+            let (low, high) =
+                (_mm512_loadu_si512(span.add(16).cast()), _mm512_loadu_si512(span.add(80).cast()));
+            let odd = _mm512_permutex2var_epi16(low, _mm512_loadu_si512(ODD.as_ptr().cast()), high);
+            let ([even_first, even_second], [odd_first, odd_second]) = (nibbles(even), nibbles(odd));
+            [even_first, even_second, odd_first, odd_second]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn q4_k_pairs(span: *const u8) -> [__m512i; 4] {
+        // SAFETY: see `load`.
+        unsafe { pairs_of_nibbles(span.add(16)) }
+    }
+
+    #[inline(always)]
+    unsafe fn q5_k_pairs(span: *const u8) -> [__m512i; 4] {
+        // Of each byte the bit of its block.
+        const OF_EVEN: [u64; 8] = bits_of_blocks(1);
+        const OF_ODD: [u64; 8] = bits_of_blocks(2);
+        // SAFETY: see `load`.
+        unsafe {
+            let mut numbers = pairs_of_nibbles(span.add(48));
+            for (idx, numbers) in numbers.iter_mut().enumerate() {
+                let tops = _mm512_broadcast_i32x4(_mm_loadu_si128(span.add(16 + idx % 2 * 16).cast()));
+                let bits = if idx < 2 { &OF_EVEN } else { &OF_ODD };
+                let has = _mm512_test_epi8_mask(tops, _mm512_loadu_si512(bits.as_ptr().cast()));
+                *numbers = _mm512_mask_add_epi8(*numbers, has, *numbers, _mm512_set1_epi8(16));
+            }
+            numbers
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn spread_pairs(groups: __m512) -> [__m512; 2] {
+        // SAFETY: see `load`.
+        unsafe {
+            let even = _mm512_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12);
+            let odd = _mm512_setr_epi32(2, 2, 2, 2, 6, 6, 6, 6, 10, 10, 10, 10, 14, 14, 14, 14);
+            [_mm512_permutexvar_ps(even, groups), _mm512_permutexvar_ps(odd, groups)]
         }
     }
 }
