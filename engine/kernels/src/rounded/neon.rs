@@ -204,12 +204,6 @@ impl<D: Dot> Vectors for D {
     }
 
     #[inline(always)]
-    unsafe fn add(a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        // SAFETY: see `load`.
-        unsafe { [vaddq_f32(a[0], b[0]), vaddq_f32(a[1], b[1])] }
-    }
-
-    #[inline(always)]
     unsafe fn add_product(total: Self::Floats, a: Self::Floats, b: Self::Floats) -> Self::Floats {
         // SAFETY: see `load`.
         unsafe { [vfmaq_f32(total[0], a[0], b[0]), vfmaq_f32(total[1], a[1], b[1])] }

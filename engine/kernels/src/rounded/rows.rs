@@ -14,7 +14,8 @@ pub(super) const N_ROW: usize = 8;
 
 /// Places of a matrix that are read at once.
 const N_STREAM: usize = 4;
-/// How far ahead weights are fetched, in bytes: a page, since processors do not look beyond the one that they read.
+/// How far ahead weights are fetched, in bytes: processors do not look beyond the page that they read, and more would
+/// be fetched for a neighbour's piece.
 const AHEAD: usize = 2048;
 /// Bytes of a line of the cache.
 const LINE: usize = 64;
@@ -59,17 +60,15 @@ unsafe fn some<V: Vectors, K: Kind, const M: usize>(
     target: Target,
 ) {
     let n_row = weights.len() / row_bytes;
-    let n_together = n_row / N_STREAM;
+    // Where registers hold them; else one place, and one row of it after another.
+    let n_together = if M <= 2 { n_row / N_STREAM } else { 0 };
     // SAFETY: passed on to the caller; rows lie within the weights.
     unsafe {
-        if M <= 2 {
-            for row in 0..n_together {
-                let rows: [usize; N_STREAM] = std::array::from_fn(|stream| stream * n_together + row);
-                products::<V, K, M, N_STREAM>(weights, row_bytes, first, rows, x, start, target);
-            }
+        for row in 0..n_together {
+            let rows: [usize; N_STREAM] = std::array::from_fn(|stream| stream * n_together + row);
+            products::<V, K, M, N_STREAM>(weights, row_bytes, first, rows, x, start, target);
         }
-        let done = if M <= 2 { N_STREAM * n_together } else { 0 };
-        for row in done..n_row {
+        for row in N_STREAM * n_together..n_row {
             products::<V, K, M, 1>(weights, row_bytes, first, [row], x, start, target);
         }
     }
@@ -155,8 +154,6 @@ pub(super) const MOST_BYTES: usize = 272;
 
 /// Adds the products of one span.
 ///
-/// A span is summed by itself first: adding to the total is then the only step that waits for the span before.
-///
 /// # Safety
 /// As [`multiply`]; `bytes` are a whole span.
 #[inline(always)]
@@ -176,16 +173,20 @@ unsafe fn add<V: Vectors, K: Kind, const M: usize>(
     }
 }
 
-/// What a span of weights is scaled by with a row's, and the sum that offsets come to.
+/// What a span of weights is scaled by with a row's; takes off what offsets come to.
 ///
 /// # Safety
 /// As [`add`].
 #[inline(always)]
-unsafe fn begin<V: Vectors>([scale, offset]: [V::Groups; 2], x: Span<'_>) -> (V::Groups, V::Floats) {
+unsafe fn begin<V: Vectors>(
+    [scale, offset]: [V::Groups; 2],
+    x: Span<'_>,
+    total: &mut V::Floats,
+) -> V::Groups {
     // SAFETY: passed on to the caller.
     unsafe {
-        let part = V::take_groups(V::splat(0.0), offset, V::load_groups(x.sums));
-        (V::product(scale, V::load_groups(x.scales)), part)
+        *total = V::take_groups(*total, offset, V::load_groups(x.sums));
+        V::product(scale, V::load_groups(x.scales))
     }
 }
 
@@ -204,15 +205,14 @@ unsafe fn add_pairs<V: Vectors, K: Kind, const M: usize>(
     unsafe {
         let [even_first, even_second, odd_first, odd_second] = K::pairs::<V>(bytes);
         for (x, total) in x.into_iter().zip(totals) {
-            let (scales, part) = begin::<V>(factors, x);
-            let [even_scales, odd_scales] = V::spread_pairs(scales);
+            let [even_scales, odd_scales] = V::spread_pairs(begin::<V>(factors, x, total));
             let x = x.numbers.as_ptr().cast::<u8>();
             let even = V::dot(V::zero(), even_first, V::load(x));
             let even = V::dot(even, even_second, V::load(x.add(V::N_BYTE)));
             let odd = V::dot(V::zero(), odd_first, V::load(x.add(2 * V::N_BYTE)));
             let odd = V::dot(odd, odd_second, V::load(x.add(3 * V::N_BYTE)));
-            let part = V::add_product(part, V::floats(even), even_scales);
-            *total = V::add(*total, V::add_product(part, V::floats(odd), odd_scales));
+            *total = V::add_product(*total, V::floats(even), even_scales);
+            *total = V::add_product(*total, V::floats(odd), odd_scales);
         }
     }
 }
@@ -230,9 +230,9 @@ unsafe fn add_chunks<V: Vectors, K: Kind, const M: usize>(
 ) {
     // SAFETY: passed on to the caller.
     unsafe {
-        let (mut scales, mut parts) = ([factors[0]; M], [V::splat(0.0); M]);
+        let mut scales = [factors[0]; M];
         for idx in 0..M {
-            (scales[idx], parts[idx]) = begin::<V>(factors, x[idx]);
+            scales[idx] = begin::<V>(factors, x[idx], &mut totals[idx]);
         }
         // Written out: what is not unrolled keeps its sums in memory.
         macro_rules! chunks {
@@ -240,7 +240,14 @@ unsafe fn add_chunks<V: Vectors, K: Kind, const M: usize>(
                 $(
                     let numbers = K::numbers::<V>(bytes, $chunk);
                     for idx in 0..M {
-                        parts[idx] = add_chunk::<V, K, $chunk>(numbers, x[idx], scales[idx], parts[idx]);
+                        let x = V::load(x[idx].numbers.as_ptr().cast::<u8>().add($chunk * V::N_BYTE));
+                        let sums = if K::WIDE {
+                            V::dot_wide(V::zero(), numbers, x)
+                        } else {
+                            V::dot(V::zero(), numbers, x)
+                        };
+                        let scales = V::spread(scales[idx], $chunk);
+                        totals[idx] = V::add_product(totals[idx], V::floats(sums), scales);
                     }
                 )*
             };
@@ -249,27 +256,5 @@ unsafe fn add_chunks<V: Vectors, K: Kind, const M: usize>(
         if SPAN / V::N_BYTE == 8 {
             chunks!(4 5 6 7);
         }
-        for idx in 0..M {
-            totals[idx] = V::add(totals[idx], parts[idx]);
-        }
-    }
-}
-
-/// Adds the products of one vector of numbers.
-///
-/// # Safety
-/// As [`add`].
-#[inline(always)]
-unsafe fn add_chunk<V: Vectors, K: Kind, const CHUNK: usize>(
-    numbers: V::Bytes,
-    x: Span<'_>,
-    scales: V::Groups,
-    part: V::Floats,
-) -> V::Floats {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        let x = V::load(x.numbers.as_ptr().cast::<u8>().add(CHUNK * V::N_BYTE));
-        let sums = if K::WIDE { V::dot_wide(V::zero(), numbers, x) } else { V::dot(V::zero(), numbers, x) };
-        V::add_product(part, V::floats(sums), V::spread(scales, CHUNK))
     }
 }

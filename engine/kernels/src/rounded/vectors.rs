@@ -51,7 +51,6 @@ pub(super) trait Vectors: Copy {
     unsafe fn load_floats(source: *const f32) -> Self::Floats;
     unsafe fn store_floats(floats: Self::Floats, target: *mut f32);
     unsafe fn multiply(a: Self::Floats, b: Self::Floats) -> Self::Floats;
-    unsafe fn add(a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// `total` + a · b.
     unsafe fn add_product(total: Self::Floats, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// `total` − a · b.
@@ -227,11 +226,6 @@ impl Vectors for Plain {
     #[inline(always)]
     unsafe fn multiply(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
         std::array::from_fn(|i| a[i] * b[i])
-    }
-
-    #[inline(always)]
-    unsafe fn add(a: [f32; 8], b: [f32; 8]) -> [f32; 8] {
-        std::array::from_fn(|i| a[i] + b[i])
     }
 
     #[inline(always)]

@@ -132,12 +132,6 @@ macro_rules! vectors_256 {
             }
 
             #[inline(always)]
-            unsafe fn add(a: __m256, b: __m256) -> __m256 {
-                // SAFETY: see `load`.
-                unsafe { _mm256_add_ps(a, b) }
-            }
-
-            #[inline(always)]
             unsafe fn add_product(total: __m256, a: __m256, b: __m256) -> __m256 {
                 // SAFETY: see `load`.
                 unsafe { _mm256_fmadd_ps(a, b, total) }
@@ -528,12 +522,6 @@ impl Vectors for Avx512 {
     unsafe fn multiply(a: __m512, b: __m512) -> __m512 {
         // SAFETY: see `load`.
         unsafe { _mm512_mul_ps(a, b) }
-    }
-
-    #[inline(always)]
-    unsafe fn add(a: __m512, b: __m512) -> __m512 {
-        // SAFETY: see `load`.
-        unsafe { _mm512_add_ps(a, b) }
     }
 
     #[inline(always)]
