@@ -77,6 +77,9 @@ fn tabs_come_back_where_they_were_after_a_kill() {
     std::thread::sleep(std::time::Duration::from_millis(1500));
     let before = window.invoke("startup", &json!({}))["value"]["tabs"].clone();
     assert_eq!(before.as_array().unwrap().len(), 2, "{before}");
+    assert!((before[0]["placement"]["downsample"].as_f64().unwrap() - 4.0).abs() < 0.01, "{before}");
+    // The next window has a wider side, and so a stage that is narrower than when its viewer was made.
+    window.invoke("remember_sidebar", &json!({ "widthPx": 600 }));
     window.kill();
 
     let window = desk.start(&["open"]);
@@ -84,7 +87,11 @@ fn tabs_come_back_where_they_were_after_a_kill() {
     window.until("the rotation", "document.getElementById('rotation').textContent === '15°'");
     window.until("tiles", TILES_SHOWN);
     assert!(window.execute(&format!("return {FRONT}")).as_str().unwrap().contains("phantom"));
+    // Until somebody moves it, it stays so, whatever becomes of the stage; and so it is remembered.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(window.text("#zoom"), "10×");
     let after = window.invoke("startup", &json!({}))["value"]["tabs"].clone();
+    assert!((after[0]["placement"]["downsample"].as_f64().unwrap() - 4.0).abs() < 0.01, "{after}");
     for k in 0..2 {
         let place = |tabs: &Value| tabs[0]["placement"]["center_base_px"][k].as_f64().unwrap();
         assert!((place(&before) - place(&after)).abs() < 4.0, "{before} {after}");

@@ -33,7 +33,8 @@ class View {
   private readonly viewer: OpenSeadragon.Viewer;
   private slide: SlideDto | null = null;
   private look = NEUTRAL_LOOK;
-  private moved = false;
+  /** Shows what was asked for; null once somebody has moved away from it. */
+  private wanted: (() => void) | null = null;
   private heat: OpenSeadragon.TiledImage | null = null;
   /** The slide in its looks, the newest on top; the lower ones go when it is whole. */
   private pictures: OpenSeadragon.TiledImage[] = [];
@@ -74,12 +75,15 @@ class View {
       for (const call of this.onFrameCalls) call();
     });
     for (const change of ["viewport-change", "open", "rotate", "resize"] as const) this.viewer.addHandler(change, settled);
-    for (const gesture of ["canvas-drag", "canvas-scroll", "canvas-pinch"] as const) {
-      this.viewer.addHandler(gesture, () => (this.moved = true));
+    for (const gesture of ["canvas-drag", "canvas-scroll", "canvas-pinch", "navigator-click", "navigator-drag"] as const) {
+      this.viewer.addHandler(gesture, () => (this.wanted = null));
     }
-    // A slide may be opened before the window has its final size: until somebody moves it, the whole of it is shown.
+    // The viewer was made before the styles and the side had their say, and looks at its size only while a slide is
+    // open: the first frame may change it, and the scale with it. Until somebody moves it, what was asked for is shown.
     this.viewer.addHandler("resize", () => {
-      if (!this.moved && this.slide) setTimeout(() => this.viewer.viewport.goHome(true));
+      setTimeout(() => {
+        if (this.slide) this.wanted?.();
+      });
     });
     // One unreadable tile is often one of hundreds; and one that is no longer wanted fails too.
     const fault = debounce(FAULT_MS, () => this.onFault());
@@ -103,7 +107,10 @@ class View {
     this.look = look;
     this.heat = null;
     this.pictures = [];
-    this.moved = placement !== null;
+    this.wanted = () => {
+      if (placement) this.place(placement);
+      else this.viewer.viewport.goHome(true);
+    };
     // Without a size the viewer computes a scale of nothing, and stays there.
     while (element("viewer").clientWidth < 2 || element("viewer").clientHeight < 2) {
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -111,11 +118,8 @@ class View {
     if (this.slide !== slide) return;
     this.viewer.addOnceHandler("open", () => {
       if (this.slide !== slide) return;
-      if (placement) this.place(placement, true);
-      else {
-        this.viewer.viewport.setRotation(0, true);
-        this.viewer.viewport.goHome(true);
-      }
+      this.viewer.viewport.setRotation(placement?.rotation_degrees ?? 0, true);
+      this.wanted?.();
     });
     this.viewer.open({ tileSource: this.tileSource() } as unknown as OpenSeadragon.TileSourceSpecifier);
   }
@@ -182,7 +186,7 @@ class View {
   /** Zooms to a scale, around a place of the view, else around its centre. */
   setZoom(zoom: number, around?: Point): void {
     if (!this.slide) return;
-    this.moved = true;
+    this.wanted = null;
     const viewport = this.viewer.viewport;
     const centre = around && viewport.viewerElementToViewportCoordinates(new OpenSeadragon.Point(...around));
     viewport.zoomTo((zoom * this.slide.width_px) / viewport.getContainerSize().x, centre);
@@ -191,20 +195,22 @@ class View {
 
   zoomBy(factor: number): void {
     if (!this.slide) return;
-    this.moved = true;
+    this.wanted = null;
     this.viewer.viewport.zoomBy(factor);
     this.viewer.viewport.applyConstraints();
   }
 
   /** Shows the whole slide. */
   home(): void {
-    if (this.slide) this.viewer.viewport.goHome();
+    if (!this.slide) return;
+    this.wanted = () => this.viewer.viewport.goHome(true);
+    this.viewer.viewport.goHome();
   }
 
   /** Moves by a part of what is visible. */
   panBy(right: number, down: number): void {
     if (!this.slide) return;
-    this.moved = true;
+    this.wanted = null;
     const size = this.viewer.viewport.getContainerSize();
     const delta = new OpenSeadragon.Point(right * size.x, down * size.y);
     this.viewer.viewport.panBy(this.viewer.viewport.deltaPointsFromPixels(delta).rotate(-this.rotation()));
@@ -257,13 +263,13 @@ class View {
     return { center_base_px: [centre.x * width_px, centre.y * width_px], downsample: 1 / this.zoom(), rotation_degrees: this.rotation() };
   }
 
-  private place(placement: PlacementDto, immediately: boolean): void {
+  /** Centre and scale; the rotation is set once, when the slide opens. */
+  private place(placement: PlacementDto): void {
     if (!this.slide) return;
     const viewport = this.viewer.viewport;
     const width_px = this.slide.width_px;
-    viewport.setRotation(placement.rotation_degrees, immediately);
-    viewport.zoomTo(width_px / placement.downsample / viewport.getContainerSize().x, undefined, immediately);
-    viewport.panTo(new OpenSeadragon.Point(placement.center_base_px[0] / width_px, placement.center_base_px[1] / width_px), immediately);
+    viewport.zoomTo(width_px / placement.downsample / viewport.getContainerSize().x, undefined, true);
+    viewport.panTo(new OpenSeadragon.Point(placement.center_base_px[0] / width_px, placement.center_base_px[1] / width_px), true);
   }
 
   /** What is visible of the slide, in base pixels; null without a slide. Of a rotated view, the box around it. */
@@ -283,9 +289,9 @@ class View {
   /** Moves so that a part of the slide fills the view. */
   fit(view: ViewDto, immediately = false): void {
     if (!this.slide) return;
-    this.moved = true;
     const unit = this.slide.width_px;
     const rect = new OpenSeadragon.Rect(view.x_base_px / unit, view.y_base_px / unit, view.width_base_px / unit, view.height_base_px / unit);
+    this.wanted = () => this.viewer.viewport.fitBounds(rect, true);
     this.viewer.viewport.fitBounds(rect, immediately);
   }
 
