@@ -66,6 +66,8 @@ fn tabs_come_back_where_they_were_after_a_kill() {
     window.until("10×", "document.getElementById('zoom').textContent === '10×'");
     window.press(&["]"]);
     window.until("the rotation", "document.getElementById('rotation').textContent === '15°'");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let unmoved = window.invoke("startup", &json!({}))["value"]["tabs"].clone();
     window.press(&[RIGHT]);
     // The other tab and back: each keeps its place.
     window.press(&[CONTROL, "\u{e00f}"]);
@@ -78,6 +80,11 @@ fn tabs_come_back_where_they_were_after_a_kill() {
     let before = window.invoke("startup", &json!({}))["value"]["tabs"].clone();
     assert_eq!(before.as_array().unwrap().len(), 2, "{before}");
     assert!((before[0]["placement"]["downsample"].as_f64().unwrap() - 4.0).abs() < 0.01, "{before}");
+    // To the right of what is seen, which is turned; and as far as it was on its way to when the tab was left.
+    let centre = |tabs: &Value| [0, 1].map(|k| tabs[0]["placement"]["center_base_px"][k].as_f64().unwrap());
+    let ([from_x, from_y], [to_x, to_y]) = (centre(&unmoved), centre(&before));
+    let direction_degrees = (to_y - from_y).atan2(to_x - from_x).to_degrees();
+    assert!((direction_degrees + 15.0).abs() < 0.5, "moved {direction_degrees}° from {unmoved} to {before}");
     // The next window has a wider side, and so a stage that is narrower than when its viewer was made.
     window.invoke("remember_sidebar", &json!({ "widthPx": 600 }));
     window.kill();
@@ -93,8 +100,7 @@ fn tabs_come_back_where_they_were_after_a_kill() {
     let after = window.invoke("startup", &json!({}))["value"]["tabs"].clone();
     assert!((after[0]["placement"]["downsample"].as_f64().unwrap() - 4.0).abs() < 0.01, "{after}");
     for k in 0..2 {
-        let place = |tabs: &Value| tabs[0]["placement"]["center_base_px"][k].as_f64().unwrap();
-        assert!((place(&before) - place(&after)).abs() < 4.0, "{before} {after}");
+        assert!((centre(&before)[k] - centre(&after)[k]).abs() < 4.0, "{before} {after}");
     }
     // A closed tab stays closed, and its file is among the recent ones.
     window.press(&[CONTROL, "w"]);

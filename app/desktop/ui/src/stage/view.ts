@@ -29,6 +29,9 @@ const MOST_ZOOM = 8;
 /** The look that changes nothing, as `Look::code` of Rust writes it. */
 export const NEUTRAL_LOOK = "0.0.100.all";
 
+/** Degrees, 0 to 360. */
+const withinTurn = (degrees: number) => ((degrees % 360) + 360) % 360;
+
 class View {
   private readonly viewer: OpenSeadragon.Viewer;
   private slide: SlideDto | null = null;
@@ -213,13 +216,13 @@ class View {
     this.wanted = null;
     const size = this.viewer.viewport.getContainerSize();
     const delta = new OpenSeadragon.Point(right * size.x, down * size.y);
-    this.viewer.viewport.panBy(this.viewer.viewport.deltaPointsFromPixels(delta).rotate(-this.rotation()));
+    this.viewer.viewport.panBy(this.viewer.viewport.deltaPointsFromPixels(delta));
     this.viewer.viewport.applyConstraints();
   }
 
   /** Degrees, clockwise, 0 to 360. */
   rotation(): number {
-    return ((this.viewer.viewport.getRotation(true) % 360) + 360) % 360;
+    return withinTurn(this.viewer.viewport.getRotation(true));
   }
 
   rotateTo(degrees: number): void {
@@ -256,11 +259,17 @@ class View {
     });
   }
 
+  /** Where the view is, or is on its way to: a tab that is left meanwhile comes back there. */
   placement(): PlacementDto | null {
     if (!this.slide) return null;
-    const centre = this.viewer.viewport.getCenter(true);
+    const viewport = this.viewer.viewport;
+    const centre = viewport.getCenter(false);
     const width_px = this.slide.width_px;
-    return { center_base_px: [centre.x * width_px, centre.y * width_px], downsample: 1 / this.zoom(), rotation_degrees: this.rotation() };
+    return {
+      center_base_px: [centre.x * width_px, centre.y * width_px],
+      downsample: width_px / viewport.getZoom(false) / viewport.getContainerSize().x,
+      rotation_degrees: withinTurn(viewport.getRotation(false)),
+    };
   }
 
   /** Centre and scale; the rotation is set once, when the slide opens. */
