@@ -8,6 +8,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, TensorData};
 use rayon::prelude::*;
 
+use crate::company;
 use crate::dot;
 use crate::ops::{Arithmetic, Layout, PackedBackend, RowRange};
 use crate::path::{BytePath, CpuPath};
@@ -120,10 +121,15 @@ fn rounded_products<const N: usize>(x: &[f32], matrices: [(&[u8], Layout); N]) -
             Piece { rows, factor, target }
         }));
     }
-    pieces.par_iter().for_each(|piece| {
+    let run = |piece: &Piece<'_>| {
         // SAFETY: the target has m rows and a column for each packed row, and these rows' columns are this thread's.
         unsafe { rounded::multiply(path, piece.rows, piece.factor, piece.target) }
-    });
+    };
+    if m <= rounded::N_ROW {
+        company::share(&pieces, run);
+    } else {
+        pieces.par_iter().for_each(run);
+    }
     outs
 }
 

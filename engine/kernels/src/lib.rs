@@ -8,6 +8,7 @@ mod attend;
 pub mod device;
 mod packed;
 
+mod company;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube;
 pub mod dense;

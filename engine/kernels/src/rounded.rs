@@ -30,6 +30,7 @@ use crate::dot;
 use crate::path::{BytePath, CpuPath};
 use kinds::{Kind, Q4, Q4K, Q5K, Q6K, Q8};
 use panel::{Panels, Source};
+pub(crate) use rows::N_ROW;
 use task::Task;
 use vectors::Vectors;
 

@@ -10,7 +10,7 @@ use super::vectors::Vectors;
 use super::{Factor, Target};
 
 /// Most rows of activations that are multiplied at once.
-pub(super) const N_ROW: usize = 8;
+pub(crate) const N_ROW: usize = 8;
 
 /// Places of a matrix that are read at once.
 const N_STREAM: usize = 4;
