@@ -2,7 +2,7 @@
 //!
 //! Where another program has one of two cores, the system lets the thread there rest for milliseconds in the middle of a
 //! piece, and the other waits for it: every second slice of time is lost to both. What is paced by memory is not twice as
-//! fast on two threads, so that one alone then does better. Who was held up works alone for a while, and longer each time
+//! fast on two threads, so that one alone then does better. Who had to wait works alone for a while, and longer each time
 //! it happens again. With more threads the others have enough to do meanwhile.
 
 use std::sync::LazyLock;
@@ -36,13 +36,14 @@ pub(crate) fn share<T: Sync>(pieces: &[T], run: impl Fn(&T) + Sync + Send) {
     let times = pieces.par_iter().map(|piece| {
         let clock = Instant::now();
         run(piece);
-        let secs = clock.elapsed();
-        (secs, secs)
+        let took = clock.elapsed();
+        (took, took)
     });
     let extremes = times.reduce_with(|a, b| (a.0.min(b.0), a.1.max(b.1)));
     if extremes.is_some_and(|(shortest, longest)| was_held_up(shortest, longest)) {
-        let (now, last) = (now(), ALONE_UNTIL.load(Ordering::Relaxed));
-        let pause = next_pause(PAUSE.load(Ordering::Relaxed), now - last.min(now));
+        let now = now();
+        let in_company = now.saturating_sub(ALONE_UNTIL.load(Ordering::Relaxed));
+        let pause = next_pause(PAUSE.load(Ordering::Relaxed), in_company);
         PAUSE.store(pause, Ordering::Relaxed);
         ALONE_UNTIL.store(now + pause, Ordering::Relaxed);
     }

@@ -258,29 +258,20 @@ impl Qwen {
             let cause = format!("{} tokens, {} positions, {start} cached", ids.len(), positions.n_token());
             return Err(ModelError::Batch { cause });
         }
-        at_work(&self.device(), || self.read_rest(&ids[start..], features, &positions.tail(start), cache))
-    }
-
-    /// [`Self::prefill`] of the tokens that are left to read.
-    fn read_rest(
-        &self,
-        ids: &[u32],
-        features: Option<&Tensor<2>>,
-        positions: &Positions,
-        cache: &mut KvCache,
-    ) -> Result<Tensor<1>, ModelError> {
-        let embeds = self.embed(ids, features)?;
-        let [n_token, d] = embeds.dims();
-        let mut last = None;
-        for row in (0..n_token).step_by(PREFILL_ROWS) {
-            let n_row = PREFILL_ROWS.min(n_token - row);
-            let rows = embeds.clone().narrow(0, row, n_row).unsqueeze::<3>();
-            let positions = positions.tail(row).head(n_row);
-            let hidden = self.text.forward(rows, &[positions], Visibility::Causal, Some(&mut *cache));
-            last = Some(hidden.narrow(1, n_row - 1, 1).reshape([1, d]));
-        }
-        let last = last.expect("at least one token is left to read");
-        Ok(self.text.logits(last).reshape([self.config.text.n_vocab]))
+        at_work(&self.device(), || {
+            let embeds = self.embed(&ids[start..], features)?;
+            let ([n_token, d], positions) = (embeds.dims(), positions.tail(start));
+            let mut last = None;
+            for row in (0..n_token).step_by(PREFILL_ROWS) {
+                let n_row = PREFILL_ROWS.min(n_token - row);
+                let rows = embeds.clone().narrow(0, row, n_row).unsqueeze::<3>();
+                let positions = positions.tail(row).head(n_row);
+                let hidden = self.text.forward(rows, &[positions], Visibility::Causal, Some(&mut *cache));
+                last = Some(hidden.narrow(1, n_row - 1, 1).reshape([1, d]));
+            }
+            let last = last.expect("at least one token is left to read");
+            Ok(self.text.logits(last).reshape([self.config.text.n_vocab]))
+        })
     }
 
     /// Reads one token after those cached and scores the next.
